@@ -14,6 +14,8 @@ from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, refused
 from api.jobs.creation.option_names import with_first_names
+from api.jobs.creation.origins import Kind as OriginKind
+from api.jobs.creation.origins import origin
 from api.jobs.reading.times import time_in
 from api.mappings import Mappings
 from api.models.requests import Elsewhere, EstimateRequest, JobRequest
@@ -130,6 +132,30 @@ class Admission:
         dataset = asked.dataset or (kind.dataset if kind is not None else None)
         organisation = self._own(asked)
         return replace(asked, options=await self.mappings.resolved(asked.options, organisation, dataset, self.made))
+
+    def origin(self, kind: OriginKind, name: str) -> str | None:
+        """The origin of the job's file; None: the job that the same request has made records none, as an older version
+        has made it, or its file came along."""
+        if self.made is not None and self.made.source.origin is None:
+            return None
+        return origin(self.job_id, kind, name)
+
+    def repeated(self, command: CreateJob) -> CreateJob | None:
+        """The command with the file of the job that the same request has made, whatever lies at its place by now; None:
+        there is no such job, or it does not say.
+
+        Raises:
+            ApiError: 422, that job's file is of another place.
+        """
+        if self.made is None or command.source.origin is None:
+            return None
+        repeated = replace(command, source=self.made.source)
+        if self.made.source.origin != command.source.origin:
+            elsewhere = replace(self.made.source, origin=command.source.origin)
+            problem = repeat_problem(self.made, replace(command, source=elsewhere))
+            if problem is not None:
+                raise problem
+        return repeated
 
     def command(self, asked: JobRequest, sent: Source | None) -> CreateJob:
         """The command; `sent` is the file that comes along, None where none does.
