@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from api.jobs.creation.origins import unsigned
 from api.models.requests import Elsewhere, JobRequest
-from api.readmodel.job_index import JobSeen
+from api.readmodel.seen import JobSeen
 from api.remote.fetching import Fetches
 from api.uploads.upload import Upload
 from control.creation.repeats import request_digest
