@@ -319,7 +319,7 @@ class ControlAgent:
                 files.add(reaction.job)
             return reaction.job
 
-        left = take_turns(self._states.not_ended(), self._catalog.quotas, begin, START_JOBS)
+        left = take_turns(self._states.busy_or_queued(), self._catalog.quotas, begin, START_JOBS)
         self._turns_at = at if left else None
 
     def _context(self, offset: int, at: int) -> Context:
@@ -328,11 +328,12 @@ class ControlAgent:
             at,
             self._partitions,
             self._catalog,
-            lambda key: holder(self._states.not_ended(), key),
+            lambda key: holder(self._states.busy_or_queued(), key),
             self._states.get,
             AppliedFiles(self._states.of, self._catalog).before,
             self._states.of,
             self._states.not_ended,
+            self._states.busy_or_queued,
         )
 
     def _carry_out(self, reaction: Reaction) -> None:

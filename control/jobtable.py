@@ -1,9 +1,9 @@
 """The control table as a process sees it: the newest state of each job, and the listeners to its changes.
 
 Nearly all jobs in the table have ended. A rule that is checked for each command therefore goes through the jobs that
-have not (`not_ended`), or through those of one organisation, and never through the whole table; what is seldom looked
-for goes through it once, and not once for each job. Those that have ended come in brief where many are asked for; `get`
-has all of a job.
+are at work or queued (`busy_or_queued`), or through those of one organisation, and never through the whole table; what
+is seldom looked for goes through it once, and not once for each job. Those that have ended come in brief where many are
+asked for; `get` has all of a job.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from control.memory.packed_jobs import PackedJobs
 from control.newer_states import newer_state
 from control.predicates import is_newer, understood
 from runtime.telemetry.log_events import as_event
-from schemas.job import Job
+from schemas.job import BUSY_OR_QUEUED, Job
 from schemas.messages.codec import UndecodableError, decode
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,13 @@ class JobTable:
     def not_ended(self) -> list[Job]:
         """The jobs that have not ended."""
         return list(self._jobs.open.values())
+
+    def busy_or_queued(self) -> list[Job]:
+        """The jobs that are at work, or wait for their turn. Of these each organisation has a limited number; not of
+        those that have failed."""
+        if isinstance(self._jobs, Jobs):
+            return list(self._jobs.busy_or_queued.values())
+        return [job for job in self.not_ended() if job.state in BUSY_OR_QUEUED]
 
     def of(self, organisation: str) -> list[Job]:
         """The jobs of one organisation."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from control.jobtable import JobTable
 from control.reaction import Reaction
-from schemas.job import ENDED, Job
+from schemas.job import BUSY_OR_QUEUED, ENDED, Job
 from schemas.messages.codec import encode
 from schemas.messages.events import CommandRejected, JobEvent
 from schemas.topics import TopicName
@@ -90,6 +90,13 @@ class StatesAhead:
             return self._jobs.not_ended()
         known = {job.id: job for job in self._jobs.not_ended()}
         return [job for job in (known | self._ahead).values() if job.state not in ENDED]
+
+    def busy_or_queued(self) -> list[Job]:
+        """The jobs that are at work, or wait for their turn."""
+        if not self._ahead:
+            return self._jobs.busy_or_queued()
+        known = {job.id: job for job in self._jobs.busy_or_queued()}
+        return [job for job in (known | self._ahead).values() if job.state in BUSY_OR_QUEUED]
 
     def of(self, organisation: str) -> list[Job]:
         """The jobs of one organisation."""

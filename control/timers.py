@@ -18,7 +18,8 @@ from schemas.topics import DAY_MS
 
 LONGEST_PAUSE_MS: Final = 13 * DAY_MS
 """From the beginning of the pause, however often its time is set. Kafka keeps a job's rows for 14 days; a day of them
-is for what pausing takes."""
+is for what pausing takes. A job whose rows come by the inbox takes them from its creation on, so its start is no later.
+"""
 LATEST_START_MS: Final = 366 * DAY_MS
 _LATE_MS: Final = 60_000
 """A time that has gone by this recently was meant: the request was on its way."""
@@ -61,6 +62,11 @@ def time_problem(request: Request, job: Job | None, now: int) -> str | None:
         return (
             f"resume_at is at most 13 days after the pause begins, here {iso_time(last)}, as rows are kept for 14; "
             f"name an earlier time, or leave it out: the job then goes on when somebody resumes it"
+        )
+    if isinstance(request, CreateJob) and request.source.kind == "topic" and at > (last := now + LONGEST_PAUSE_MS):
+        return (
+            f"start_at of a job whose rows come by the inbox is at most 13 days ahead, here {iso_time(last)}, as rows "
+            f"are kept for 14; name an earlier time, or make the job later"
         )
     if at > now + LATEST_START_MS:
         return f"{name} is at most 366 days ahead"

@@ -97,6 +97,16 @@ class PlanRun:
         """Whether the source was read to its end, or can't be."""
         return self._end is not None or self._failure is not None
 
+    @property
+    def covered(self) -> Input:
+        """How far Kafka has all blocks."""
+        return self._coverage.covered
+
+    @property
+    def has_advanced(self) -> bool:
+        """Whether Kafka has blocks that this run has published."""
+        return self.covered.blocks > self._start.blocks
+
     def step(self) -> bool:
         """Read and publish one block; False: the source waits for another server's answer."""
         try:

@@ -36,7 +36,10 @@ def judge(plan: Plan, job: Job | None, has_passed: Callable[[int], bool]) -> Pla
     return PlanValidity.WORK if current else PlanValidity.VOID
 
 
-def starting_point(plan: Plan, job: Job) -> Input:
-    """The later of the two checkpoints: the plan's own, and the one recorded since."""
+def starting_point(plan: Plan, job: Job, reached: Input | None = None) -> Input:
+    """The latest of the checkpoints: the plan's own, the one recorded since, and how far this reader has come with the
+    plan before it was stopped, of which the record may still be on its way.
+    """
     recorded = job.current_input
-    return recorded if recorded.blocks > plan.checkpoint.blocks else plan.checkpoint
+    begin = recorded if recorded.blocks > plan.checkpoint.blocks else plan.checkpoint
+    return reached if reached is not None and reached.blocks > begin.blocks else begin

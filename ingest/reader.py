@@ -1,6 +1,7 @@
 """The reader process: takes plans, works on several at once, a few blocks of each in turn, and acknowledges them.
 
 One thread does it all. It looks at the control table before each block, so a paused job stops at the next one.
+Organisations share its turns and its slots (`ingest/slots.py`).
 
 A crash is safe at any step, because of their order: Kafka confirms a block; the reader sends a report that covers it;
 at the end Kafka confirms the last report; the reader acknowledges the plan. After a crash another reader gets the plan,
@@ -11,12 +12,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from typing import Any
 
+from control.fair_turns import SharedTurns
 from control.jobtable import JobTable
 from control.memory.packed_jobs import PackedJobs
 from csvfile.cutter import Limits
@@ -26,9 +26,11 @@ from ingest.consumers import PlanConsumer, ViewConsumer, wait_for_topics
 from ingest.export.counting import BackgroundQueries
 from ingest.metrics import ReaderMetrics
 from ingest.offset_tracker import OffsetTracker
+from ingest.pending_plan import PendingPlan
 from ingest.plan_run import PlanRun, Stage
 from ingest.plan_validity import PlanValidity, judge, starting_point
 from ingest.publisher import BlockPublisher
+from ingest.slots import Slots
 from ingest.sources import SourceContext
 from runtime.clients import elasticsearch
 from runtime.datasets import load_datasets
@@ -49,6 +51,8 @@ OPEN_PLANS = 32
 """Plans worked on at once, at most: each keeps about a megabyte of its file in memory."""
 TURN_BLOCKS = 4
 """Blocks of one plan before the next has its turn."""
+LOOK_ROUNDS = 4
+"""How often plans that wait are looked at while no slot is free: once in so many rounds, as there may be thousands."""
 IDLE_SECONDS = 0.01
 NO_PLAN_SECONDS = 0.5
 """How long it waits at a time for the first plan: a plan that comes ends the wait."""
@@ -58,28 +62,24 @@ STOP_SECONDS = 10.0
 """How long a reader that stops waits for Kafka to confirm blocks and reports."""
 
 
-@dataclass(slots=True, eq=False)
-class PendingPlan:
-    """A plan that the reader has received, and the work on it once that has begun."""
-
-    plan: Plan
-    partition: int
-    offset: int
-    trace: str | None = None
-    """The ``traceparent`` that it came with."""
-    work: PlanRun | None = None
-
-
 class Reader:
     """One reader. `run` returns after `stopping` has answered True."""
 
     def __init__(
-        self, settings: Settings, stopping: Callable[[], bool], readiness: Readiness, metrics: ReaderMetrics
+        self,
+        settings: Settings,
+        stopping: Callable[[], bool],
+        readiness: Readiness,
+        metrics: ReaderMetrics,
+        slots: int = OPEN_PLANS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`clock` gives seconds of any steady clock."""
         self._settings = settings
         self._stopping = stopping
         self._readiness = readiness
         self._metrics = metrics
+        self._clock = clock
         self._sealer = BlockSealer(JobKeys(settings.storage_root), self._job)
         self._context = SourceContext(
             datasets=load_datasets(settings.datasets_folder),
@@ -96,7 +96,10 @@ class Reader:
         self._view = JobTable(PackedJobs())
         self._offsets = OffsetTracker()
         self._waiting: list[PendingPlan] = []
-        self._active: deque[PendingPlan] = deque()
+        self._active: list[PendingPlan] = []  # in the order of their beginning
+        self._slots = Slots(slots, self._weight_of)
+        self._shared_turns = SharedTurns()
+        self._rounds = 0
         self._ended: dict[str, int] = {}  # job id -> command offset of its plan that was worked on to the end
         self._next_commit = self._next_measure = 0.0
 
@@ -134,6 +137,9 @@ class Reader:
         job = self._view.get(job_id)
         return job.organisation if job is not None else ""
 
+    def _weight_of(self, organisation: str) -> float:
+        return self._context.quotas.of(organisation).weight
+
     def _round(self) -> None:
         busy = self._turns()
         # without anything to read, it waits for the next plan or the next state of a job
@@ -162,10 +168,29 @@ class Reader:
         self._waiting.append(PendingPlan(plan, partition, offset, parent_in(record.headers())))
 
     def _begin(self) -> None:
-        """Begin the plans that may begin, drop those that are void, and leave the others waiting."""
-        if not self._waiting or len(self._active) >= OPEN_PLANS:
+        """Begin the plans that may begin, as far as there are slots; have one leave its slot if another organisation is
+        to have it."""
+        self._rounds += 1
+        full = len(self._active) >= self._slots.most
+        if not self._waiting or (full and self._rounds % LOOK_ROUNDS):
             return
+        now = self._clock()
+        ready = self._ready()
+        held = [taken.held(now) for taken in self._active]
+        while (place := self._slots.next([taken.organisation for taken in ready], held)) is not None:
+            taken = ready.pop(place)
+            self._waiting.remove(taken)
+            self._begin_one(taken, now)
+            held.append(taken.held(now))
+        if all(taken.reading for taken in self._active):  # else a slot is about to be free
+            place = self._slots.to_stop([taken.organisation for taken in ready], held)
+            if place is not None:
+                self._active[place].leave()
+
+    def _ready(self) -> list[PendingPlan]:
+        """The plans that wait for nothing but a slot, one of each job; drops those that are void."""
         busy_jobs = {taken.plan.job_id for taken in self._active}
+        ready: list[PendingPlan] = []
         still: list[PendingPlan] = []
         for taken in self._waiting:
             plan = taken.plan
@@ -181,56 +206,84 @@ class Reader:
                     extra=as_event("plan.void", job=plan.job_id, epoch=plan.epoch),
                 )
                 self._offsets.done(taken.partition, taken.offset)
-            elif (
-                verdict is PlanValidity.WAIT
-                or plan.job_id in busy_jobs
-                or len(self._active) >= OPEN_PLANS
-                or job is None
-            ):
-                still.append(taken)
-            else:
-                start = starting_point(plan, job)
-                self._sealer.prepare(job)
-                taken.work = PlanRun(plan, start, self._context.of(job), self._publisher, time.monotonic(), taken.trace)
-                self._active.append(taken)
+                continue
+            still.append(taken)
+            if verdict is PlanValidity.WORK and job is not None and plan.job_id not in busy_jobs:
+                taken.organisation = job.organisation
+                ready.append(taken)
                 busy_jobs.add(plan.job_id)
         self._waiting = still
+        return ready
+
+    def _begin_one(self, taken: PendingPlan, now: float) -> None:
+        plan = taken.plan
+        job = self._view.get(plan.job_id)
+        assert job is not None, "only the plan of a job that is there is ready"
+        start = starting_point(plan, job, taken.reached)
+        self._sealer.prepare(job)
+        taken.begin(PlanRun(plan, start, self._context.of(job), self._publisher, now, taken.trace), now)
+        self._active.append(taken)
+        self._slots.served(taken.organisation)
 
     def _turns(self) -> bool:
-        """A few blocks of each plan; answers whether there was anything to read and room for it."""
+        """Turns of a few blocks, as many as there are plans; organisations share them by their weights, and plans share
+        those of an organisation. Answers whether there was anything to read and room for it."""
+        reading = {taken.plan.job_id: taken for taken in self._active if taken.reading}
         busy = False
-        for _ in range(len(self._active)):
-            taken = self._active[0]
-            self._active.rotate(-1)
-            work = taken.work
-            for _ in range(TURN_BLOCKS):
-                if work is None or work.stage is not Stage.READING:
-                    break
-                if judge(taken.plan, self._view.get(taken.plan.job_id), self._jobs.has_passed) is not PlanValidity.WORK:
-                    work.stop()
-                    break
-                if not self._publisher.has_room:
-                    return False
-                with work.span.current():
-                    more = work.step()
-                if not more:
-                    break
+        for _ in range(len(reading)):
+            job_id = self._shared_turns.next({name: taken.organisation for name, taken in reading.items()})
+            if job_id is None:
+                break
+            taken = reading[job_id]
+            steps, more = self._turn(taken)
+            if steps:
                 busy = True
-                self._jobs.follow()
+                weight = self._weight_of(taken.organisation)
+                self._shared_turns.charge(job_id, taken.organisation, steps, weight)
+            if not more:
+                if taken.reading and not self._publisher.has_room:
+                    return False
+                del reading[job_id]
         return busy
 
+    def _turn(self, taken: PendingPlan) -> tuple[int, bool]:
+        """A few blocks of one plan: the steps made, and whether it may go on in this round."""
+        work = taken.work
+        for step in range(TURN_BLOCKS):
+            if work is None or work.stage is not Stage.READING:
+                return step, False
+            if judge(taken.plan, self._view.get(taken.plan.job_id), self._jobs.has_passed) is not PlanValidity.WORK:
+                work.stop()
+                return step, False
+            if not self._publisher.has_room:
+                return step, False
+            with work.span.current():
+                more = work.step()
+            if not more:
+                return step, False
+            self._jobs.follow()
+        return TURN_BLOCKS, True
+
     def _tend(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         for taken in list(self._active):
-            if taken.work is None:
+            work = taken.work
+            if work is None:
                 continue
-            with taken.work.span.current():
-                taken.work.tend(now)
-            if taken.work.stage is Stage.DONE:
-                self._active.remove(taken)
-                self._offsets.done(taken.partition, taken.offset)
-                if taken.work.at_end:
-                    self._ended[taken.plan.job_id] = taken.plan.command_offset
+            with work.span.current():
+                work.tend(now)
+            if work.stage is not Stage.DONE:
+                continue
+            self._active.remove(taken)
+            self._slots.served(taken.organisation)
+            self._shared_turns.forget(taken.plan.job_id)
+            if taken.leaving:
+                taken.left(work)
+                self._waiting.insert(0, taken)
+                continue
+            self._offsets.done(taken.partition, taken.offset)
+            if work.at_end:
+                self._ended[taken.plan.job_id] = taken.plan.command_offset
         if now >= self._next_commit:
             self._next_commit = now + COMMIT_SECONDS
             self._plans.commit(self._offsets.positions())
@@ -253,7 +306,7 @@ class Reader:
 
     def _finish_plans(self) -> None:
         """Stop reading, report how far each plan came, and acknowledge those that are done."""
-        unfinished = [taken for taken in self._active if taken.work and taken.work.stage is Stage.READING]
+        unfinished = [taken for taken in self._active if taken.reading or taken.leaving]
         for taken in unfinished:
             if taken.work:
                 taken.work.stop()

@@ -63,6 +63,9 @@ BUSY = frozenset(
 )
 """States in which a job holds its exclusive key."""
 
+BUSY_OR_QUEUED = BUSY | {State.QUEUED}
+"""The same, and those that wait for their turn. Each organisation has a limited number of such jobs."""
+
 APPLYING = frozenset({State.RUNNING, State.PAUSING, State.PAUSED})
 """States in which a job applies its rows, or goes on with that once it is resumed."""
 
@@ -187,6 +190,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     None: each field of the dataset is a column of this very name, and there are no others."""
     format: Format | None = None
     """None: as it is in storage it was sent, in UTF-8 and with commas; or nobody has recorded it."""
+    origin: str | None = None
+    """Digest of the place that the request names: an address without what signs it, a path of an import folder, or the
+    job whose file it is. None: the file came along, or an older version has made the job."""
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -29,6 +29,7 @@ async def limits_of(parts: Services, organisation: str) -> LimitList:
     used = {
         "jobs_running": usage.running,
         "jobs_queued": usage.queued,
+        "drafts": usage.drafts,
         "stored_bytes": usage.stored_bytes + await drafts_bytes(parts.settings.storage_root, jobs),
         "inbox_rows": usage.inbox_rows,
         "event_streams": parts.streams[organisation],

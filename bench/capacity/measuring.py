@@ -130,7 +130,7 @@ def _commands() -> list[Figure]:
     def look(jobs: JobTable) -> None:
         usage_of(new.organisation, jobs.of(new.organisation))
         AppliedFiles(jobs.of, catalog).before(new)
-        holder(jobs.not_ended(), "organisation=another,dataset=people")
+        holder(jobs.busy_or_queued(), "organisation=another,dataset=people")
         take_turns(jobs.not_ended(), catalog.quotas, lambda job: job, 1)
 
     return [

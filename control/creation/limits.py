@@ -116,6 +116,7 @@ def source_problem(source: Source) -> str | None:
         ("name", source.name, MOST_PATH),
         ("url", source.url, MOST_PATH),
         ("sha256", source.sha256, _MOST_DIGEST),
+        ("origin", source.origin, _MOST_DIGEST),
     ):
         if text is not None and len(text) > most:
             return f"source.{name} has {len(text):,} characters; use at most {most:,}"

@@ -21,6 +21,7 @@ class Usage:
     running: int = 0
     """Jobs in a state in which a job holds its exclusive key."""
     queued: int = 0
+    drafts: int = 0
     files: Collection[str] = ()
     """Paths of the files in storage. They are as they are now, and not as they were when this was made."""
     stored_bytes: int = 0
@@ -58,6 +59,7 @@ class Usages:
 class _Tally:
     running: int = 0
     queued: int = 0
+    drafts: int = 0
     inbox_rows: int = 0
     stored_bytes: int = 0
     files: dict[str, int] = field(default_factory=dict)
@@ -68,6 +70,7 @@ class _Tally:
     def add(self, job: Job, sign: Literal[1, -1]) -> None:
         self.running += sign * (job.state in BUSY)
         self.queued += sign * (job.state is State.QUEUED)
+        self.drafts += sign * (job.state is State.DRAFT)
         if job.source.kind == "topic" and not run_over(job):
             self.inbox_rows += sign * max(job.input.rows, job.announced_rows or 0)
         for path, size in stored_files(job):
@@ -91,7 +94,7 @@ class _Tally:
             self.again[path] = others - 1
 
     def usage(self) -> Usage:
-        return Usage(self.running, self.queued, self.files.keys(), self.stored_bytes, self.inbox_rows)
+        return Usage(self.running, self.queued, self.drafts, self.files.keys(), self.stored_bytes, self.inbox_rows)
 
 
 _NOTHING: Final = _Tally()
@@ -198,6 +201,14 @@ def queue_problem(usage: Usage, organisation: str, quotas: Quotas) -> Rejected |
         return None
     text = f"organisation {organisation} has {usage.queued:,} jobs in the queue"
     return exceeded("jobs_queued", organisation, quotas.jobs_queued, text)
+
+
+def draft_problem(usage: Usage, organisation: str, quotas: Quotas) -> Rejected | None:
+    """Why no further job of the organisation may wait for its file; None: one may."""
+    if usage.drafts < quotas.drafts:
+        return None
+    text = f"organisation {organisation} has {usage.drafts:,} jobs whose files are still to come"
+    return exceeded("drafts", organisation, quotas.drafts, text)
 
 
 def stored_problem(source: Source, usage: Usage, organisation: str, quotas: Quotas) -> Rejected | None:

@@ -43,6 +43,7 @@ def _parts(job: Job, command: CreateJob) -> dict[str, tuple[Any, Any]]:
         "organisation": (job.organisation, command.organisation),
         "source": (job.source.kind, command.source.kind),
         "file": (job.source.sha256, command.source.sha256),
+        "place of the file": (job.source.origin, command.source.origin),
         "from": (job.date_from, command.date_from),
         "till": (job.date_till, command.date_till),
     }

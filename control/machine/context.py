@@ -31,3 +31,5 @@ class Context:
     """Every job of an organisation that the control table has."""
     not_ended: Callable[[], Iterable[Job]] = field(default=lambda: ())
     """Every job that has not ended."""
+    busy_or_queued: Callable[[], Iterable[Job]] = field(default=lambda: ())
+    """Every job that is at work, or waits for its turn."""

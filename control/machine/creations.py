@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from control.creation.admission import creation_problem, exclusive_key, recorded_problem, write_mode
 from control.creation.inspection import to_inspect
-from control.creation.quotas import place_problem, queue_problem, running_problem, usage_of
+from control.creation.quotas import draft_problem, place_problem, queue_problem, running_problem, usage_of
 from control.creation.repeats import differences, request_digest
 from control.creation.same_file import applied_meanwhile, same_file_problem
 from control.creation.starting import real_job
@@ -81,7 +81,9 @@ def creation_events(
         inspection="due" if inspected else "none",
     )
     if command.draft:
-        return (Created(replace(created, state=S.DRAFT, draft=True)),)
+        usage = usage_of(command.organisation, context.jobs_of(command.organisation))
+        full = draft_problem(usage, command.organisation, context.catalog.quotas.of(command.organisation))
+        return full or (Created(replace(created, state=S.DRAFT, draft=True)),)
     return _begun(created, (Created(created),), context)
 
 

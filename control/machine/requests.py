@@ -121,7 +121,8 @@ def _another_restores(job: Job, context: Context, advice: str) -> Rejected | Non
     """
     if not job.exclusive_key or job.mode is None:
         return None
-    beside = (other for other in context.not_ended() if other.exclusive_key == job.exclusive_key and holds_key(other))
+    key = job.exclusive_key
+    beside = (other for other in context.busy_or_queued() if other.exclusive_key == key and holds_key(other))
     busy = next(
         (other for other in beside if other.id != job.id and (job.restores or (other.restores and taking_out(other)))),
         None,

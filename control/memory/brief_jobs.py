@@ -13,7 +13,7 @@ import cramjam
 import msgspec
 from msgspec.structs import replace
 
-from schemas.job import ENDED, FileIdentity, Input, Job, LaneTotals, State
+from schemas.job import BUSY_OR_QUEUED, ENDED, FileIdentity, Input, Job, LaneTotals, State
 
 T = TypeVar("T")
 
@@ -35,6 +35,8 @@ class _Cold(msgspec.Struct, array_like=True):
     """Instead of `request`, if that is hexadecimal: half as many bytes."""
     identity: FileIdentity | None
     """The identity of the job's source file."""
+    origin: bytes
+    """The digest of its place, if it has one."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -45,7 +47,7 @@ class Brief(NamedTuple):
     """A job that has ended."""
 
     job: Job
-    """Without `lanes_done`, `input`, `request` and the identity of its source."""
+    """Without `lanes_done`, `input`, `request`, and the identity and origin of its source."""
     cold: bytes
     """The fields that `job` is without, a compact `_Cold`."""
 
@@ -61,6 +63,7 @@ class Shared:
         if job.state not in _COLD or job.applied is None:
             return None
         source = job.source
+        other_origin, origin = _digest(source.origin)
         slim = replace(
             job,
             id=sys.intern(job.id),
@@ -75,13 +78,19 @@ class Shared:
             created_by=sys.intern(job.created_by),
             exclusive_key=job.exclusive_key and sys.intern(job.exclusive_key),
             options=self._one(job.options),
-            source=replace(source, columns=self._one(source.columns), format=self._one(source.format), identity=None),
+            source=replace(
+                source,
+                columns=self._one(source.columns),
+                format=self._one(source.format),
+                identity=None,
+                origin=source.origin if other_origin else None,
+            ),
             limits=self._one(job.limits),
             input=_NO_INPUT,
             started_at=job.created_at if job.started_at == job.created_at else job.started_at,
             state_since=job.ended_at if job.state_since == job.ended_at else job.state_since,
         )
-        cold = _encoder.encode(_Cold(job.lanes_done, job.input, *_digest(job.request), source.identity))
+        cold = _encoder.encode(_Cold(job.lanes_done, job.input, *_digest(job.request), source.identity, origin))
         return Brief(slim, bytes(cramjam.lz4.compress_block(cold)))
 
     def _one(self, value: T) -> T:
@@ -115,6 +124,7 @@ class Jobs(MutableMapping[str, Job]):
         self._shared = Shared()
         self.open: dict[str, Job] = {}
         """The jobs that have not ended."""
+        self.busy_or_queued: dict[str, Job] = {}
 
     def __getitem__(self, job_id: str) -> Job:
         job = self._jobs[job_id]
@@ -124,6 +134,7 @@ class Jobs(MutableMapping[str, Job]):
         cold = _cold.decode(bytes(cramjam.lz4.decompress_block(packed)))
         request = cold.digest.hex() if cold.digest else cold.request
         source = job.source if cold.identity is None else replace(job.source, identity=cold.identity)
+        source = replace(source, origin=cold.origin.hex()) if cold.origin else source
         return replace(job, lanes_done=cold.lanes_done, input=cold.input, request=request, source=source)
 
     def __setitem__(self, job_id: str, job: Job) -> None:
@@ -135,8 +146,11 @@ class Jobs(MutableMapping[str, Job]):
         job_id = sys.intern(job_id)
         self._packed.pop(job_id, None)
         self.open.pop(job_id, None)
+        self.busy_or_queued.pop(job_id, None)
         if job.state not in ENDED:
             self.open[job_id] = job
+        if job.state in BUSY_OR_QUEUED:
+            self.busy_or_queued[job_id] = job
         self._jobs[job_id] = job
 
     def __delitem__(self, job_id: str) -> None:
@@ -170,6 +184,7 @@ class Jobs(MutableMapping[str, Job]):
 
     def _put_brief(self, job_id: str, job: Job, cold: bytes) -> None:
         self.open.pop(job_id, None)
+        self.busy_or_queued.pop(job_id, None)
         self._packed[job_id] = cold
         self._jobs[job_id] = job
 
@@ -177,4 +192,5 @@ class Jobs(MutableMapping[str, Job]):
         """Take out a job; answers it in brief."""
         self._packed.pop(job_id, None)
         self.open.pop(job_id, None)
+        self.busy_or_queued.pop(job_id, None)
         return self._jobs.pop(job_id, None)

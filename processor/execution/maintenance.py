@@ -127,7 +127,7 @@ class Duties:
         return Periodic(HOUR, what, self._sweep_claims, at_opening=True)
 
     async def _keep(self, _: Gate) -> None:
-        for job in self.jobs.not_ended():
+        for job in self.jobs.busy_or_queued():
             if not self.works.makes_file(job) or job.phase != "apply" or job.state not in BUSY:
                 continue
             # A FencedError says that the job has moved on meanwhile.

@@ -45,7 +45,7 @@ class Timers:
             return
         now = self._clock.monotonic()
         # Those of a newer version's jobs wait for a worker that understands them.
-        ours = (job for job in self._jobs.not_ended() if job.id not in self._jobs.not_understood)
+        ours = (job for job in self._jobs.busy_or_queued() if job.id not in self._jobs.not_understood)
         first = sorted(due(ours, self._clock.now_ms()), key=lambda command: command.due_at)
         commands = {(command.job_id, command.due_at): command for command in first}
         self._sent = {key: at for key, at in self._sent.items() if key in commands and now - at < AGAIN_SECONDS}

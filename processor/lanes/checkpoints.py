@@ -72,6 +72,8 @@ class Checkpoints:
         self._done: defaultdict[str, _Reported] = defaultdict(_Reported)
         self._counted: defaultdict[str, dict[int, LaneTotals]] = defaultdict(dict)
         self._stopping: set[str] = set()
+        """Jobs whose lanes have stopped, or are about to, as far as the control agent waits for the proof from here. A
+        job that has failed stays so for any time: there may be thousands."""
         self._changed: set[str] = set()
         """Jobs of which there may be something to report besides that their lanes have stopped."""
         self._progress: set[Lane] = set()
@@ -105,7 +107,7 @@ class Checkpoints:
     def job_changed(self, job: Job) -> None:
         """A job may have to be reported on; at once, if the control agent waits for it."""
         self._changed.add(job.id)
-        if quiescing(job):
+        if self._to_be_proved(job):
             self._stopping.add(job.id)
             self._urgent.set()
         else:
@@ -136,6 +138,7 @@ class Checkpoints:
         self._rested.clear()
         self._done.clear()
         self._counted.clear()
+        self._stopping.clear()
         self._changed.clear()
 
     async def run(self) -> None:
@@ -203,7 +206,9 @@ class Checkpoints:
         reports: list[Record] = []
         for job_id in list(self._stopping):
             job = self._jobs.get(job_id)
-            if job is None or not quiescing(job):
+            if job is None or not self._to_be_proved(job):
+                self._stopping.discard(job_id)
+                self._rested.pop(job_id, None)
                 continue
             seen = self._rested[job.id].within(job.epoch)
             # A lane that has changed since its record was written waits for the next one: the proof must not be ahead
@@ -231,6 +236,9 @@ class Checkpoints:
                 finished = LanesDone(job_id=job.id, phase=job.phase, run=job.run, lanes=done)
                 reports.append(("reports", job.id.encode(), encode(finished), None))
         await self._publisher.publish_all(reports)
+
+    def _to_be_proved(self, job: Job) -> bool:
+        return quiescing(job) and not self._lanes.proved(job)
 
     def _news_of_counts(self, job: Job, due: bool) -> dict[int, LaneTotals]:
         """Counts to report of a job with `max_errors`: at once in a probe or beyond the limit, else when it is time."""

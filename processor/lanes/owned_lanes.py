@@ -142,6 +142,10 @@ class Lanes:
                 found[partition] = lane.rested(job.epoch)
         return found
 
+    def proved(self, job: Job) -> bool:
+        """Whether the control agent knows of all of this worker's partitions that nothing of the job is in flight."""
+        return all(number in job.lanes_rested for number in self.owned if number < job.partitions)
+
     def counts(self, job: Job) -> dict[int, LaneTotals]:
         """The lanes whose counts the control agent does not know yet, for a job whose row errors have a limit."""
         if not watched(job):

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from control.creation.inspection import rows_within
+from control.fair_turns import SharedTurns
 from control.jobtable import JobTable
-from processor.lanes.fairness import SharedTurns, TokenBucket
+from processor.lanes.fairness import TokenBucket
 from processor.lanes.lane import Lane, Loaded
 from processor.lanes.owned_lanes import Lanes
 from runtime.files.sealing import SealError, opened

@@ -27,6 +27,7 @@ class Quotas(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     line_bytes: Bytes = 16 * 1024**2
     jobs_running: Count = 1000
     jobs_queued: Count = 10_000
+    drafts: Count = 1000
     inbox_rows: Count = 10_000_000_000
     requests_per_second: Annotated[float, Meta(gt=0, le=1e6)] = 500.0
     event_streams: Count = 200
@@ -47,6 +48,7 @@ QuotaName = Literal[
     "line_bytes",
     "jobs_running",
     "jobs_queued",
+    "drafts",
     "inbox_rows",
     "requests_per_second",
     "event_streams",
@@ -87,6 +89,8 @@ LIMITS: Final[dict[str, Limit]] = {
         Limit("jobs_running", "jobs", 429, "jobs at work",
               'wait until one has ended, terminate one, or ask to be queued (if_busy: "queue")'),
         Limit("jobs_queued", "jobs", 429, "jobs in the queue", "wait until one has started, or terminate one"),
+        Limit("drafts", "jobs", 429, "jobs whose files are still to come (DRAFT)",
+              "send the file of one and start it, or terminate one"),
         Limit("inbox_rows", "rows", 429, "rows by the inbox of jobs that are not over",
               "wait until such a job has ended, or terminate one"),
         Limit("requests_per_second", "requests a second", 429, "requests a second, of each API process",

@@ -17,6 +17,7 @@ from api.jobs.creation.estimates import export_rows, require_confirmed
 from api.jobs.creation.job_form import JobForm
 from api.jobs.creation.job_query import request_in_query
 from api.jobs.creation.job_request import HOW_TO_SEND, Admission, repeat_problem, request_in
+from api.jobs.creation.origins import path_of, place_of
 from api.models.requests import Elsewhere, JobRequest
 from api.readmodel.command_log import submit
 from api.remote.addresses import allowed_address, file_name, job_address
@@ -148,12 +149,15 @@ async def _receive_url(
     if asked.file is not None:
         raise invalid("a job reads its rows from one place: leave out file, or source")
     upload.begin(file_name(address), url=address.shown)
-    command = admission.command(replace(asked, source=None), upload.source())
+    named = replace(upload.source(), origin=admission.origin("url", place_of(address)))
+    command = admission.command(replace(asked, source=None), named)
     address = allowed_address(url, settings.source_prefixes, command.organisation)
-    made = admission.made
-    if made is not None and made.source.url == address.shown:
+    made, repeated = admission.made, admission.repeated(command)
+    if repeated is None and made is not None and made.source.origin is None and made.source.url == address.shown:
+        repeated = replace(command, source=made.source)  # an older version kept nothing of the query
+    if repeated is not None:
         upload.forget()
-        return replace(command, source=made.source)  # a repeat is not fetched again
+        return repeated  # a repeat is not fetched again
     upload.allow(admission.allowance(command))
     upload.expect(text_by(command.options))
     upload.look_with(partial(admission.look, command))
@@ -170,7 +174,10 @@ async def receive_again(
         ApiError: as `Admission.command`, `asked_again` and `stored_again`; 404, there is no such job.
     """
     parts = services(request)
+    origin, made = admission.origin("job", job_id), admission.made
     earlier = parts.view.jobs.get(job_id)
+    if earlier is None and made is not None and origin is not None and made.source.origin == origin:
+        earlier = made  # a repeat, after the job has left the table: its own job has taken over what was not said
     if earlier is None or not admission.caller.may_see(earlier.organisation):
         raise no_such_job(job_id)
     if asked.file is not None:
@@ -179,7 +186,10 @@ async def receive_again(
         asked, dataset=asked.dataset or earlier.dataset, organisation=asked.organisation or earlier.organisation
     )
     asked = await admission.resolved(whose)
-    command = admission.command(asked_again(asked, given, earlier), earlier.source)
+    command = admission.command(asked_again(asked, given, earlier), replace(earlier.source, origin=origin))
+    repeated = admission.repeated(command)
+    if repeated is not None:
+        return repeated
     look, root = partial(admission.look, command), parts.settings.storage_root
     upload.allow(admission.allowance(command))  # it may have to be written anew
 
@@ -187,7 +197,7 @@ async def receive_again(
         return stored_again(earlier, command.options, root, upload, look, stop)
 
     source = await parts.files.run(request, read)
-    return command if source is None else replace(command, source=source)
+    return command if source is None else replace(command, source=replace(source, origin=origin))
 
 
 async def receive_form(
@@ -209,10 +219,15 @@ async def receive_form(
 async def _with_file(request: Request, admission: Admission, command: CreateJob, upload: Upload) -> CreateJob:
     """The command with its source as it is: the file that has come, or the server's own that it names."""
     if upload.begun:
-        return replace(command, source=upload.source())
+        return replace(command, source=replace(upload.source(), origin=command.source.origin))
     # If the file is another job's, its source is known already.
     if command.source.kind == "file" and command.source.path is not None and command.source.sha256 is None:
-        return replace(command, source=await _named_file(request, admission, command, upload))
+        origin = admission.origin("file", path_of(command.source.path))
+        named = replace(command, source=replace(command.source, origin=origin))
+        repeated = admission.repeated(named)
+        if repeated is not None:
+            return repeated
+        return replace(command, source=replace(await _named_file(request, admission, command, upload), origin=origin))
     return command
 
 
@@ -279,4 +294,5 @@ async def _submit_once(parts: Services, command: CreateJob, upload: Upload) -> J
         if not upload.begun:
             return await submit(parts.commands, parts.live, command)
         async with upload.kept(unless=lambda: command.job_id in parts.view.jobs) as source:
-            return await submit(parts.commands, parts.live, replace(command, source=source))
+            kept = replace(source, origin=command.source.origin)
+            return await submit(parts.commands, parts.live, replace(command, source=kept))

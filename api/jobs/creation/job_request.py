@@ -12,6 +12,8 @@ from msgspec.structs import replace
 
 from api.errors import ApiError, invalid, refused
 from api.jobs.creation.options_body import options_body_as
+from api.jobs.creation.origins import Kind as OriginKind
+from api.jobs.creation.origins import origin
 from api.jobs.reading.times import time_in
 from api.mappings import Mappings
 from api.models.requests import Elsewhere, JobRequest
@@ -19,7 +21,7 @@ from api.uploads.allowance import Allowance
 from api.uploads.import_folders import Seen
 from api.web.auth import Caller
 from control.creation.admission import Catalog, Kind, creation_problem, write_mode
-from control.creation.quotas import Usage, header_problem, place_problem, size_problem
+from control.creation.quotas import Usage, draft_problem, header_problem, place_problem, size_problem
 from control.creation.repeats import differences
 from control.timers import time_problem
 from csvfile.columns import Wanted, wanted_by
@@ -93,6 +95,30 @@ class Admission:
         organisation = self._own(asked)
         return replace(asked, options=await self.mappings.resolved(asked.options, organisation, dataset, self.made))
 
+    def origin(self, kind: OriginKind, name: str) -> str | None:
+        """The origin of the job's file; None: the job that the same request has made records none, as an older version
+        has made it, or its file came along."""
+        if self.made is not None and self.made.source.origin is None:
+            return None
+        return origin(self.job_id, kind, name)
+
+    def repeated(self, command: CreateJob) -> CreateJob | None:
+        """The command with the file of the job that the same request has made, whatever lies at its place by now; None:
+        there is no such job, or it does not say.
+
+        Raises:
+            ApiError: 422, that job's file is of another place.
+        """
+        if self.made is None or command.source.origin is None:
+            return None
+        repeated = replace(command, source=self.made.source)
+        if self.made.source.origin != command.source.origin:
+            elsewhere = replace(self.made.source, origin=command.source.origin)
+            problem = repeat_problem(self.made, replace(command, source=elsewhere))
+            if problem is not None:
+                raise problem
+        return repeated
+
     def command(self, asked: JobRequest, sent: Source | None) -> CreateJob:
         """The command; `sent` is the file that comes along, None where none does.
 
@@ -130,6 +156,8 @@ class Admission:
             queueing = command.options.if_busy == "queue"
             usage, quotas = self.usage(command.organisation), self.catalog.quotas.of(command.organisation)
             full = place_problem(command.source, usage, command.organisation, quotas, queueing=queueing)
+            if command.draft:
+                full = draft_problem(usage, command.organisation, quotas) or full
             if full is not None:
                 raise refused(full)
         return command

@@ -35,11 +35,12 @@ from control.machine.context import Context
 from control.principals.keys import new_key
 from control.reaction import react
 from control.webhooks.schedule import Outcome
+from runtime.clock import now_ms
 from runtime.datasets import load_datasets
 from runtime.files.storage import open_storage
 from runtime.settings import Settings
 from schemas.descriptors.modes import MODES
-from schemas.job import ENDED, Input, Job, LaneTotals, RestedLane
+from schemas.job import BUSY_OR_QUEUED, ENDED, Input, Job, LaneTotals, RestedLane
 from schemas.messages.codec import decode, encode
 from schemas.messages.commands import Command, InputEnded, LanesDone, LanesRested
 from schemas.messages.events import CommandRejected, History
@@ -61,6 +62,7 @@ class StubLog:
     def __init__(self, live: JobFeed, catalog: Catalog) -> None:
         self.live = live
         self.catalog = catalog
+        self.began_at = now_ms()
         self.sent: list[Command] = []
         self.history: list[History] = []
         self.up = True
@@ -100,13 +102,14 @@ class StubLog:
 
         context = Context(
             offset=offset,
-            at=1_790_000_000_000 + offset,
+            at=self.began_at + offset,  # the API judges times by its clock
             partitions=2,
             catalog=self.catalog,
             holder=lambda key: holder(jobs.values(), key),
             find=jobs.get,
             jobs_of=jobs_of,
             not_ended=lambda: [job for job in jobs.values() if job.state not in ENDED],
+            busy_or_queued=lambda: [job for job in jobs.values() if job.state in BUSY_OR_QUEUED],
             applied_before=AppliedFiles(jobs_of, self.catalog).before,
         )
         effect = react(jobs.get(command.job_id), command, context)

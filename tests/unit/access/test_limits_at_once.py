@@ -50,7 +50,7 @@ async def admins_session(client: httpx2.AsyncClient, log: StubLog, number: int) 
 ADMIN = {"X-API-Key": "secret"}
 MADE: dict[str, tuple[Ask, ...]] = {"webhooks": (webhook,), "keys": (key,), "sessions": (session, admins_session)}
 ELSEWHERE = {
-    "the control agent": {"rows", "export_rows", "stored_bytes", "jobs_running", "jobs_queued", "inbox_rows"},
+    "the control agent": {"rows", "export_rows", "stored_bytes", "jobs_running", "jobs_queued", "drafts", "inbox_rows"},
     "each request or file by itself": {"body_bytes", "columns", "field_characters", "line_bytes"},
     "a bucket of tokens": {"requests_per_second"},
     "test_event_streams.py": {"event_streams"},

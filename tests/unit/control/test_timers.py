@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +19,7 @@ from schemas.job import Source, State
 from schemas.messages.codec import decode, encode
 from schemas.messages.commands import (
     Command,
+    CreateJob,
     PauseJob,
     ResumeJob,
     RowsInspected,
@@ -282,6 +283,32 @@ def test_a_time_that_has_gone_by_makes_no_job(creation: Any) -> None:
     later(world, 5000).send(replace(creation, start_at=at(50)))
     assert world.rejection().code == 400 and "has gone by" in world.rejection().message
     assert world.jobs.get("j1") is None
+
+
+KINDS_OF_ROWS = {
+    "topic": (Source(kind="topic"), 13),
+    "file": (Source(path="a.csv", sha256="a1", bytes=9), 366),
+    "query": (Source(kind="query"), 366),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_ROWS)
+@pytest.mark.parametrize("more_ms", [0, 1])
+def test_a_start_is_no_later_than_the_rows_are_kept_that_come_before_it(kind: str, more_ms: int) -> None:
+    """Each kind of source: rows of a file and of a query are read when the job starts."""
+    assert set(KINDS_OF_ROWS) == set(get_args(get_type_hints(Source)["kind"]))
+    source, days = KINDS_OF_ROWS[kind]
+    asked = CreateJob(
+        job_id="j1", operation="export" if kind == "query" else "upload", dataset="people", source=source,
+        date_from="2026-01-01" if kind == "query" else None, start_at=at(0) + days * DAY_MS + more_ms,
+    )  # fmt: skip
+    world = World()
+    world.send(asked)
+    if more_ms:
+        assert world.jobs.get("j1") is None
+        assert world.rejection().code == 400 and f"at most {days} days ahead" in world.rejection().message
+    else:
+        assert world.state is S.QUEUED
 
 
 class Ticking:

@@ -46,7 +46,7 @@ FREE = {"InboxRow.values", "JobEvent.details", "CommandRejected.details"}
 """Not ours to bound: values of rows are texts in the end, and details are written by the control agent alone."""
 CHECKED = {
     *("Options.max_errors", "Options.columns", "Options.set"),
-    *("Source.name", "Source.url", "Source.path", "Source.sha256", "Source.columns"),
+    *("Source.name", "Source.url", "Source.path", "Source.sha256", "Source.origin", "Source.columns"),
 }
 """Texts of requests that stand in states too: control/creation/limits.py has their rules."""
 Served = tuple[TestClient, StubLog]

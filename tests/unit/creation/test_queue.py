@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from control.agent import START_JOBS
 from control.creation.queue import take_turns
+from control.creation.quotas import usage_of
 from control.predicates import holds_key
-from schemas.job import Job, Options, Source, State
+from schemas.job import Job, LaneTotals, Options, Source, State
 from schemas.messages.commands import CreateJob, SetRate
 from schemas.messages.events import JobEvent
 from schemas.policies.quotas import QuotaBook, Quotas
@@ -155,18 +156,20 @@ class Looks(World):
         for name in copies:
             job = replace(self.job(), id=name, state=State.QUEUED, created_at=at(len(self.jobs)), epoch=0)
             self.jobs.put(replace(job, source=copy(name).source, options=Options(if_busy="queue")))
-        of, not_ended = self.jobs.of, self.jobs.not_ended
+        self.seen = 0
+        """Jobs that it has met in that."""
 
-        def counted_of(organisation: str) -> list[Job]:
-            self.looks += 1
-            return of(organisation)
+        def counted(look: Callable[..., list[Job]]) -> Callable[..., list[Job]]:
+            def counting(*organisation: str) -> list[Job]:
+                found = look(*organisation)
+                self.looks += 1
+                self.seen += len(found)
+                return found
 
-        def counted_not_ended() -> list[Job]:
-            self.looks += 1
-            return not_ended()
+            return counting
 
-        self.jobs.of = counted_of  # type: ignore[method-assign]
-        self.jobs.not_ended = counted_not_ended  # type: ignore[method-assign]
+        for name in ("of", "not_ended", "busy_or_queued"):
+            setattr(self.jobs, name, counted(getattr(self.jobs, name)))
 
     def counts(self) -> tuple[int, int]:
         """Copies that have failed, and that wait."""
@@ -204,6 +207,27 @@ def test_what_a_command_takes_does_not_grow_with_the_jobs_that_fail_at_their_tur
         written.append(len(world.states) - before)
     assert looks[0] == looks[1], "the jobs are gone through as often for many as for two"
     assert written == [3, START_JOBS + 1]
+
+
+@pytest.mark.parametrize("state", State)
+def test_what_a_command_takes_grows_only_with_jobs_of_others_that_are_limited(state: State) -> None:
+    """Their states are those that `jobs_running` and `jobs_queued` count."""
+    usage = usage_of("else", [_job("one", state, 1, organisation="else")])
+    limited = usage.running + usage.queued > 0
+    seen = []
+    for count in (0, 200):
+        world = Looks()
+        for number in range(count):
+            other = _job(f"other{number}", state, at(0), f"k{number}", "else")
+            world.jobs.put(replace(other, started_at=at(0), applied=LaneTotals(), ended_at=at(0)))
+        world.seen = 0
+        world.complete()
+        world.send(replace(upload("new"), source=Source(path="new.csv", sha256="cd" * 32, bytes=10)))
+        world.terminate("new")
+        world.rest(job_id="new")
+        assert world.job().state is State.COMPLETED and world.job("new").state is State.ROLLING_BACK
+        seen.append(world.seen)
+    assert (seen[1] > seen[0]) == limited
 
 
 def test_the_next_command_goes_on_with_the_turns_that_are_left_and_so_does_the_next_agent() -> None:

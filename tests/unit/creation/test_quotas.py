@@ -111,6 +111,21 @@ def test_a_job_made_for_a_time_waits_for_its_turn_as_any_other() -> None:
     assert world.job("j2").state is State.RUNNING
 
 
+def test_no_more_jobs_wait_for_their_files_than_an_organisation_may_have() -> None:
+    world = World(of_acme(drafts=1))
+    draft = replace(job("j1", source=Source(name="people.csv")), draft=True)
+    world.send(draft)
+    world.send(replace(draft, job_id="j2"))
+    assert refusal(world) == (429, "drafts")
+    world.send(replace(draft, job_id="j3", organisation="other"))
+    assert world.job("j3").state is State.DRAFT
+    world.send(draft)
+    assert world.job("j1").command_offset == len(world.log) - 1, "the repeat of a request that was granted is granted"
+    world.terminate("j1")
+    world.send(replace(draft, job_id="j2"))
+    assert world.job("j2").state is State.DRAFT
+
+
 def test_a_failed_job_is_not_resumed_while_the_organisation_has_as_many_at_work_as_it_may() -> None:
     world = World(QuotaBook(Quotas(jobs_running=1)))
     world.create()

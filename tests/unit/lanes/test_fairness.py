@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.lanes.fairness import FairTurns, TokenBucket
+from control.fair_turns import FairTurns
+from processor.lanes.fairness import TokenBucket
 
 SIZES = st.integers(1, 5000)
 

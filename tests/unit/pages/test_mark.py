@@ -70,7 +70,7 @@ OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 SOURCE: dict[str, Any] = {
     "kind": "query", "name": "other.csv", "url": "https://example.org/a", "path": "sources/y", "bytes": 91,
-    "sha256": "cd34", "identity": None, "lines": 6, "columns": {"Ring": "phone", "Other": None},
+    "sha256": "cd34", "identity": None, "origin": "ef56", "lines": 6, "columns": {"Ring": "phone", "Other": None},
     "format": Format(compression="gzip", bytes=9, sha256="ef"),
 }  # fmt: skip
 SHOWN = {

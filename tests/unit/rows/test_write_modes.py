@@ -104,7 +104,7 @@ def test_files_may_leave_out_columns_where_documents_keep_their_values() -> None
 
 
 def context(*others: Job) -> Context:
-    return Context(9, 9, 2, CATALOG, lambda _: None, not_ended=lambda: others)
+    return Context(9, 9, 2, CATALOG, lambda _: None, busy_or_queued=lambda: others)
 
 
 def ended(mode: Any, **more: Any) -> Job:

@@ -1,0 +1,61 @@
+"""A plan that a reader has received: it waits for a slot, has one, or has left it to another organisation's plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ingest.plan_run import PlanRun, Stage
+from ingest.slots import Held
+from schemas.job import Input
+from schemas.messages.plans import Plan
+
+SLOT_SECONDS: Final = 5.0
+"""How long a plan keeps its slot where other organisations have none, and none has two."""
+MOST_PATIENCE: Final = 2**10
+
+
+@dataclass(slots=True, eq=False)
+class PendingPlan:
+    """A plan that the reader has received, and the work on it once that has begun. Times are seconds of any steady
+    clock."""
+
+    plan: Plan
+    partition: int
+    offset: int
+    trace: str | None = None
+    """The ``traceparent`` that it came with."""
+    work: PlanRun | None = None
+    organisation: str = ""
+    leaving: bool = False
+    """It leaves its slot to another organisation's plan, and goes on later."""
+    reached: Input | None = None
+    """How far it had come when it left its slot."""
+    expires_at: float = 0.0
+    """When it has had its time in the slot that it has."""
+    patience: int = 1
+    """It keeps its next slot so many times as long: more, if it had to leave the last one before Kafka had a block."""
+
+    @property
+    def reading(self) -> bool:
+        """Whether it has blocks to read."""
+        return self.work is not None and self.work.stage is Stage.READING
+
+    def held(self, now: float) -> Held:
+        """The slot that it has."""
+        return Held(self.organisation, now >= self.expires_at)
+
+    def begin(self, work: PlanRun, now: float) -> None:
+        """It has a slot."""
+        self.work, self.expires_at = work, now + SLOT_SECONDS * self.patience
+
+    def leave(self) -> None:
+        """Read no more blocks for now. Once Kafka has what is published, `left` follows."""
+        if self.work is not None:
+            self.leaving = True
+            self.work.stop()
+
+    def left(self, work: PlanRun) -> None:
+        """It has left its slot, and goes on where it was when it has one again."""
+        self.patience = 1 if work.has_advanced else min(self.patience * 2, MOST_PATIENCE)
+        self.reached, self.work, self.leaving = work.covered, None, False
