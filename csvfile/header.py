@@ -26,7 +26,8 @@ HEAD_BYTES = 256 * 1024
 
 _BLANK_LINES = re.compile(rb"(?:[ \t]*+[\r\n])*+")
 _FIRST_LINE = re.compile(rb"[^\r\n]*+[\r\n]")
-_UNENDED = f"the header does not end: a quote in it is not closed, or it takes more than {HEAD_BYTES // 1024} KiB"
+UNENDED = f"the header does not end: a quote in it is not closed, or it takes more than {HEAD_BYTES // 1024} KiB"
+"""The problem of a header that does not end in the bytes that are looked at."""
 _rows = msgspec.json.Decoder(list[list[str]])
 
 
@@ -109,7 +110,7 @@ def _guess(
     if found is None or (not whole and end == len(head)):
         line = head[start:].splitlines()[0].decode(errors="replace")
         names = tuple(name.strip().strip('"') for name in line.split(delimiter.decode()))
-        return Header(by_exact_names(names, dataset, _UNENDED), delimiter, Place(size, 0))
+        return Header(by_exact_names(names, dataset, UNENDED), delimiter, Place(size, 0))
     (row,) = _rows.decode(b"[" + found.json + b"]")
     names = tuple(_bare(name) for name in row)
     place = Place(min(end, size), count_lines(head[:end]))

@@ -33,8 +33,11 @@ class Requoter:
         self._lines = LineCounter()
         self._in_front = True
 
-    def feed(self, data: bytes, last: bool = False) -> bytes:
+    def feed(self, data: bytes, last: bool = False, early: bool = False) -> bytes:
         """What comes of the next bytes, whole values of it; `last`: there are no more.
+
+        Nothing does until there are as many as a header may take, since lines may stand in front of it, unless it is
+        to be `early`: for a look at a beginning, behind which no more bytes will be fed.
 
         Raises:
             CsvFileError: a quote is not closed.
@@ -46,7 +49,7 @@ class Requoter:
         parts: list[bytes] = []
         at = 0
         if self._in_front:
-            if len(text) < HEAD_BYTES and not last:
+            if len(text) < HEAD_BYTES and not (last or early):
                 self._left = text
                 return b""
             self._in_front = False

@@ -67,6 +67,12 @@ def test_bytes_that_are_no_text_stay_for_the_reader_to_tell() -> None:
     assert requoted(b"a,'\xff'\n", Quoting(Layout(b","), b"'", b""), 2) == b"a,\xff\n"
 
 
+def test_an_early_look_needs_no_more_bytes_than_there_are() -> None:
+    requoter = Requoter(Quoting(Layout(b",", 1, b"#"), b"'", b""))
+    assert requoter.feed(b"It's\n#'\nid,'na") == b""
+    assert requoter.feed(b"me'\n'1','x", early=True) == b"It's\n#'\nid,name\n1,"
+
+
 @pytest.mark.parametrize("rest", [b"x" * 2**21, b"\n" * 2**21])
 def test_a_quote_left_open_is_told_before_the_end(rest: bytes) -> None:
     with pytest.raises(CsvFileError, match="the value that begins on line 2 does not end: it goes on for 1024 KiB"):
