@@ -84,12 +84,8 @@ def look_at_header(
     size = len(head)
     if whole and not head.endswith((b"\n", b"\r")):
         head += b"\n"  # which is not in the file
-    start = first_line(head, start, layout)
-    start = _behind_blank_lines(head, start)
-    delimiters = layout.delimiters
-    if separator := separator_line(head, start):
-        delimiters = delimiters if layout.delimiter else (separator[0],)
-        start = _behind_blank_lines(head, behind_comments(head, separator[1], layout))
+    start, separator = behind_front(head, start, layout)
+    delimiters = layout.delimiters if separator is None or layout.delimiter else (separator,)
     if start == len(head):
         where = "the file is empty: it has" if whole else f"the first {HEAD_BYTES // 1024} KiB of the file have"
         passed = "blank lines" if layout == _USUAL else "lines that are passed over"
@@ -100,6 +96,15 @@ def look_at_header(
         raise CsvFileError(problem)
     guesses = [_guess(head, start, size, whole, delimiter, dataset, wanted) for delimiter in delimiters]
     return max(guesses, key=lambda guess: (guess.match.problem is None, guess.match.known, len(guess.match.names)))
+
+
+def behind_front(head: bytes, start: int, layout: Layout) -> tuple[int, bytes | None]:
+    """Index behind all that stands in front of a header, and the delimiter that a line ``sep=;`` among it tells."""
+    start = _behind_blank_lines(head, first_line(head, start, layout))
+    separator = separator_line(head, start)
+    if separator is None:
+        return start, None
+    return _behind_blank_lines(head, behind_comments(head, separator[1], layout)), separator[0]
 
 
 def _guess(
