@@ -26,7 +26,8 @@ HEAD_BYTES = 256 * 1024
 
 _BLANK_LINES = re.compile(rb"(?:[ \t]*+[\r\n])*+")
 _FIRST_LINE = re.compile(rb"[^\r\n]*+[\r\n]")
-_UNENDED = f"the header does not end: a quote in it is not closed, or it takes more than {HEAD_BYTES // 1024} KiB"
+UNENDED = f"the header does not end: a quote in it is not closed, or it takes more than {HEAD_BYTES // 1024} KiB"
+"""The problem of a header that does not end in the bytes that are looked at."""
 _rows = msgspec.json.Decoder(list[list[str]])
 
 
@@ -83,12 +84,8 @@ def look_at_header(
     size = len(head)
     if whole and not head.endswith((b"\n", b"\r")):
         head += b"\n"  # which is not in the file
-    start = first_line(head, start, layout)
-    start = _behind_blank_lines(head, start)
-    delimiters = layout.delimiters
-    if separator := separator_line(head, start):
-        delimiters = delimiters if layout.delimiter else (separator[0],)
-        start = _behind_blank_lines(head, behind_comments(head, separator[1], layout))
+    start, separator = behind_front(head, start, layout)
+    delimiters = layout.delimiters if separator is None or layout.delimiter else (separator,)
     if start == len(head):
         where = "the file is empty: it has" if whole else f"the first {HEAD_BYTES // 1024} KiB of the file have"
         passed = "blank lines" if layout == _USUAL else "lines that are passed over"
@@ -101,6 +98,15 @@ def look_at_header(
     return max(guesses, key=lambda guess: (guess.match.problem is None, guess.match.known, len(guess.match.names)))
 
 
+def behind_front(head: bytes, start: int, layout: Layout) -> tuple[int, bytes | None]:
+    """Index behind all that stands in front of a header, and the delimiter that a line ``sep=;`` among it tells."""
+    start = _behind_blank_lines(head, first_line(head, start, layout))
+    separator = separator_line(head, start)
+    if separator is None:
+        return start, None
+    return _behind_blank_lines(head, behind_comments(head, separator[1], layout)), separator[0]
+
+
 def _guess(
     head: bytes, start: int, size: int, whole: bool, delimiter: bytes, dataset: Dataset, wanted: Wanted
 ) -> Header:
@@ -109,7 +115,7 @@ def _guess(
     if found is None or (not whole and end == len(head)):
         line = head[start:].splitlines()[0].decode(errors="replace")
         names = tuple(name.strip().strip('"') for name in line.split(delimiter.decode()))
-        return Header(by_exact_names(names, dataset, _UNENDED), delimiter, Place(size, 0))
+        return Header(by_exact_names(names, dataset, UNENDED), delimiter, Place(size, 0))
     (row,) = _rows.decode(b"[" + found.json + b"]")
     names = tuple(_bare(name) for name in row)
     place = Place(min(end, size), count_lines(head[:end]))

@@ -11,8 +11,8 @@ import re
 
 from csvfile.errors import CsvFileError
 from csvfile.grammar import LineCounter
-from csvfile.header import HEAD_BYTES
-from csvfile.layout import Quoting, first_line
+from csvfile.header import HEAD_BYTES, behind_front
+from csvfile.layout import Quoting
 from csvfile.oversized_rows import QUOTE_SPAN_BYTES
 
 
@@ -33,8 +33,11 @@ class Requoter:
         self._lines = LineCounter()
         self._in_front = True
 
-    def feed(self, data: bytes, last: bool = False) -> bytes:
+    def feed(self, data: bytes, last: bool = False, early: bool = False) -> bytes:
         """What comes of the next bytes, whole values of it; `last`: there are no more.
+
+        Nothing does until there are as many as a header may take, since lines may stand in front of it, unless it is
+        to be `early`: for a look at a beginning, behind which no more bytes will be fed.
 
         Raises:
             CsvFileError: a quote is not closed.
@@ -46,12 +49,12 @@ class Requoter:
         parts: list[bytes] = []
         at = 0
         if self._in_front:
-            if len(text) < HEAD_BYTES and not last:
+            if len(text) < HEAD_BYTES and not (last or early):
                 self._left = text
                 return b""
             self._in_front = False
             mark = len(codecs.BOM_UTF8) if text.startswith(codecs.BOM_UTF8) else 0
-            at = first_line(text, mark, self._layout)
+            at, _ = behind_front(text, mark, self._layout)
             parts.append(text[:at])
         stop, added = len(text), b""
         if last and not text.endswith((b"\n", b"\r")):
@@ -90,7 +93,10 @@ class Requoter:
         value = marks.sub(self._meant, value)
         if behind is None and (value or quoted is None) and not self._odd.search(value):
             return value + end
-        return b'"' + value.replace(b'"', b'""') + b'"' + (behind or b"") + end
+        behind = behind or b""
+        if behind.startswith(b'"'):
+            behind = b" " + behind  # else the two quotes would be one in the value, and the row would not be refused
+        return b'"' + value.replace(b'"', b'""') + b'"' + behind + end
 
     def _meant(self, mark: re.Match[bytes]) -> bytes:
         return mark.group("escaped") or self._sign

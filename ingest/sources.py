@@ -17,6 +17,7 @@ from csvfile.cutter import Limits, Place, cut
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, read_header
 from csvfile.layout import layout_of
+from csvfile.refused_rows import still_refused
 from ingest.block_source import Step, Waiting
 from ingest.blocks.files import ChangedError, Checked, Roots, open_source
 from ingest.blocks.numbered_rows import numbered
@@ -107,7 +108,7 @@ def read_file(plan: ReadFile, start: Input, context: SourceContext) -> BlockSour
         quotas = context.quotas.of(organisation)
         while True:
             try:
-                parts = cut(opened.chunks(place.bytes), place, header.delimiter, limits)
+                parts = still_refused(cut(opened.chunks(place.bytes), place, header.delimiter, limits), columns)
                 for found in with_rows_ahead(parts, 0 if blocks else plan.ahead_rows):
                     if found is None:
                         yield None

@@ -59,7 +59,7 @@ async function headBytes(file, most) {
   return { bytes: new Uint8Array(await new Blob(parts).arrayBuffer()).subarray(0, most), whole: whole && ended && size <= most };
 }
 
-/** The file's text and its header: {text, header, whole}, or {problem}, {note} in words, or {unread}: an encoding. */
+/** The file's text and its header: {text, bad, header, whole}, or {problem}, {note} in words, or {unread}: an encoding. */
 async function headOf(file, format, encoding) {
   for (const most of [HEAD_BYTES, LONGEST_HEADER]) {
     let head;
@@ -69,11 +69,14 @@ async function headOf(file, format, encoding) {
       return { problem: UNREADABLE };
     }
     if (head.zip) return { note: ZIPPED };
-    const decoded = decodeHead(head.bytes, encoding);
+    const decoded = decodeHead(head.bytes, encoding, head.whole);
+    if (decoded.problem && !head.whole && most < LONGEST_HEADER) continue; // more of it may show that it is UTF-8
     if (decoded.problem || decoded.unread) return decoded;
     const header = headerOf(decoded.text, format, head.whole);
-    // A header that does not end is sent as it is: the API says what is wrong with it.
-    if (!header.open || head.whole) return { text: decoded.text, header: header.open ? { text: decoded.text, end: decoded.text.length } : header, whole: head.whole };
+    // A header that does not end in the whole file is sent as it is: the API says what is wrong with it.
+    if (header.open && !head.whole) continue;
+    const problem = headerProblem(decoded, header, encoding);
+    return problem ? { problem } : { ...decoded, header, whole: head.whole };
   }
   return { problem: "The header does not end: a quote in it is not closed, or it takes more than 256 KiB." };
 }
@@ -135,14 +138,16 @@ async function showColumns(form) {
   const place = table.querySelector(".first-rows");
   if (!place) return sayFitting(form, table.querySelector(".notice")?.textContent ?? "");
   const api = JSON.parse(place.dataset.told);
-  const rows = rowsFrom(head.text, head.header.end, { ...format, delimiter: api.delimiter }, head.whole, CHECKED_ROWS);
+  const { text, header, whole, bad } = head;
+  const begin = header.ends[api.delimiter] ?? header.end;
+  const rows = rowsFrom(text, begin, { ...format, delimiter: api.delimiter }, whole, CHECKED_ROWS, bad);
   showSamples(table, api, rows);
   showRows(form, place, api, checkRows(rows, api, isRaw(form, table)));
 }
 
-/** An encoding that no browser knows is one of Python's, perhaps: then its first bytes would have to be sent. */
+/** An encoding that no browser knows, or reads as the API does, is one of Python's, perhaps: its first bytes have to be sent. */
 function offerToSend(form, table, file, encoding, asked) {
-  told(form, table, "hint", `This browser can't read ${encoding}: the first rows are known once they are sent.`);
+  told(form, table, "hint", `This browser can't read ${encoding} as the API does: the first rows are known once they are sent.`);
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = "Send the first 256 KiB, to see its columns";

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from typing import IO, Final
 
@@ -21,6 +22,8 @@ from schemas.job import Format
 
 _MARK_BYTES: Final = 4
 _READ_BYTES: Final = 1024 * 1024
+_MOST_LOOKED_AT: Final = 8 * HEAD_BYTES
+"""Unpacked bytes that are looked at for a header: in UTF-32 it has four for each of UTF-8."""
 
 
 def plain(head: bytes, text: Text) -> bool:
@@ -34,19 +37,36 @@ def plain(head: bytes, text: Text) -> bool:
     return is_utf8(_encoding(head, text.encoding))
 
 
-def beginning(head: bytes, whole: bool, text: Text, most_bytes: int) -> tuple[bytes, bool]:
-    """The beginning of what will be made of a file that begins so, and whether it is all; `whole`: `head` is all of it.
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The first bytes of what will be made of a file."""
+
+    text: bytes
+    """In UTF-8; as far as it can be known."""
+    whole: bool
+    """It is all of the file."""
+
+    @property
+    def enough(self) -> bool:
+        """Whether a header that does not end in it is wrong; else it may end in what is still to come."""
+        return self.whole or len(self.text) >= HEAD_BYTES
+
+
+def beginning(head: bytes, whole: bool, text: Text) -> Beginning:
+    """The beginning of what will be made of a file, no zip, that begins so; `whole`: `head` is all of it.
+
+    Little more is unpacked than it takes to know a header: a few megabytes.
 
     Raises as `Conversion`.
     """
     if plain(head, text):
-        return head, whole
-    conversion, found = Conversion(head, text, most_bytes), b""
-    for piece in chain(conversion.feed(head), conversion.end() if whole else ()):
+        return Beginning(head, whole)
+    conversion, found = Conversion(head, text, 2**63), bytearray()
+    for piece in chain(conversion.feed(head), conversion.end() if whole else conversion.early()):
         found += piece
-        if len(found) > HEAD_BYTES:
-            return found, False
-    return found, whole
+        if len(found) > HEAD_BYTES or conversion.unpacked > _MOST_LOOKED_AT:
+            return Beginning(bytes(found), False)
+    return Beginning(bytes(found), whole)
 
 
 class Conversion:
@@ -66,7 +86,8 @@ class Conversion:
         self._bytes = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What comes of the next bytes, which are none of a zip archive: its table of contents stands at its end.
+        """What comes of the next bytes, which are none of a zip archive: its table of contents stands at its end. A
+        piece may be empty.
 
         Raises:
             ApiError: 400, they are damaged, or not in the file's encoding; 413, too much comes of them.
@@ -81,6 +102,15 @@ class Conversion:
         for piece in () if self._gunzip is None else self._gunzip.end():
             yield from self._text(piece)
         yield from self._text(b"", last=True)
+
+    def early(self) -> Iterator[bytes]:
+        """What can be known of the file's beginning without more of it. Nothing is to be fed after that."""
+        yield from self._text(b"", early=True)
+
+    @property
+    def unpacked(self) -> int:
+        """Bytes that a compressed file has given so far."""
+        return self._bounds.unpacked
 
     def whole(self, file: IO[bytes]) -> Iterator[bytes]:
         """The converted bytes of a file that is complete, and open at its beginning. Raises as `feed`."""
@@ -106,10 +136,10 @@ class Conversion:
             encoding=encoding,
         )
 
-    def _text(self, data: bytes, last: bool = False) -> Iterator[bytes]:
+    def _text(self, data: bytes, last: bool = False, early: bool = False) -> Iterator[bytes]:
         if self._start is not None:
             data = self._start + data
-            if len(data) < _MARK_BYTES and not last:
+            if len(data) < _MARK_BYTES and not (last or early):
                 self._start = data
                 return
             self._start = None
@@ -119,11 +149,10 @@ class Conversion:
             if self._transcoder is not None:
                 data = self._transcoder.feed(data, last)
             if self._requoter is not None:
-                data = self._requoter.feed(data, last)
+                data = self._requoter.feed(data, last, early)
         except CsvFileError as error:
             raise invalid(str(error)) from error
-        if data:
-            yield data
+        yield data
 
 
 def _encoding(head: bytes, named: str | None) -> str | None:

@@ -39,7 +39,8 @@ class Bounds:
         self._most = most_bytes
         self.packed = 0
         """Bytes of the compressed file so far."""
-        self._unpacked = 0
+        self.unpacked = 0
+        """Bytes that have come of it."""
 
     def count(self, size: int) -> None:
         """Count `size` more unpacked bytes.
@@ -47,14 +48,14 @@ class Bounds:
         Raises:
             ApiError: 413, they are too many.
         """
-        self._unpacked += size
-        if self._unpacked > self._most:
+        self.unpacked += size
+        if self.unpacked > self._most:
             raise ApiError(
                 413,
                 f"the compressed file unpacks to more than {self._most:,} bytes (SLUICE_UNPACKED_BYTES); "
                 "send it in several files, or as it is",
             )
-        if self._unpacked > _FREE_BYTES and self._unpacked > MOST_RATIO * self.packed:
+        if self.unpacked > _FREE_BYTES and self.unpacked > MOST_RATIO * self.packed:
             raise ApiError(
                 413,
                 f"the compressed file unpacks to more than {MOST_RATIO} times its size; send it as it is",
@@ -88,8 +89,9 @@ class Gunzip:
     def _unpacked(self, data: bytes) -> Iterator[bytes]:
         while data:
             if self._member is None:
-                if not data.strip(b"\0"):
-                    return  # some programs fill the last block of a disk
+                data = data.lstrip(b"\0")  # some programs fill the last block of a disk, and others go on behind that
+                if not data:
+                    return
                 self._member = zlib.decompressobj(wbits=31)
             try:
                 piece = self._member.decompress(data, PIECE_BYTES)

@@ -15,8 +15,10 @@ from csvfile.grammar import count_lines
 
 _NO_TEXT: Final = frozenset(
     {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "aliases"}
+    | {"utf_7", "utf-7"}
 )
-"""Codecs that no file is written in, or that this system does not have."""
+"""Codecs that no file is written in, or that this system does not have. UTF-7 is of mail: its decoder gives nothing
+out, and looks at everything again with each piece, until a sequence ends, which may be as long as the file."""
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # which begins with that of UTF-16
@@ -108,12 +110,12 @@ def likely(data: bytes) -> str | None:
     return "cp1252"
 
 
-def another_encoding(head: bytes, whole: bool) -> str | None:
+def another_encoding(head: bytes, whole: bool, named: bool = True) -> str | None:
     """Why a file with this beginning is in another encoding than UTF-8, if its sender has named none; None: it may be
     UTF-8, with damaged bytes in some rows.
 
     It is in another encoding if no character of it beyond ASCII is valid UTF-8, and its invalid bytes would be letters
-    within words, or are several different ones. `whole`: `head` is all of the file.
+    within words, or are several different ones. `whole`: `head` is all of the file; `named`: its sender can name one.
     """
     decoder = codecs.getincrementaldecoder("utf-8")
     with suppress(UnicodeDecodeError):
@@ -131,8 +133,10 @@ def another_encoding(head: bytes, whole: bool) -> str | None:
     if words < _WORDS * len(some) and not several:
         return None
     at = len(text[: bad[0]].encode())
-    where, todo = bad_byte(head[at], count_lines(head[:at]) + 1, at), advice(head[max(0, at - 100) :])
-    return f"the file is not valid UTF-8: {where}; {todo}; with --encoding utf-8 such rows are row errors"
+    where = f"the file is not valid UTF-8: {bad_byte(head[at], count_lines(head[:at]) + 1, at)}"
+    if not named:
+        return f"{where}; save it as UTF-8 (CSV UTF-8, as spreadsheets call it), and send it again"
+    return f"{where}; {advice(head[max(0, at - 100) :])}; with --encoding utf-8 such rows are row errors"
 
 
 def _in_a_word(text: str, place: int) -> bool:

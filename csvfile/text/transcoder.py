@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import codecs
 from contextlib import suppress
+from typing import Final
 
 from csvfile.errors import CsvFileError
 from csvfile.grammar import LineCounter
 from csvfile.text.encodings import EBCDIC, advice, bad_byte
+
+_HELD_BYTES: Final = 64 * 1024
+"""A decoder may keep this many bytes for later, at most: it looks at all of them again with each piece."""
 
 
 class Transcoder:
@@ -24,7 +28,7 @@ class Transcoder:
         """The next bytes, in UTF-8; `last`: there are no more.
 
         Raises:
-            CsvFileError: they are not in this encoding.
+            CsvFileError: they are not in this encoding, or make no character for very long.
         """
         state = self._decoder.getstate()
         try:
@@ -40,6 +44,9 @@ class Transcoder:
         except UnicodeError as error:  # no byte order mark, say
             raise CsvFileError(f"the file is not valid {self._encoding}: {error}; {advice(data)}") from error
         self._seen += len(data)
+        if len(self._decoder.getstate()[0]) > _HELD_BYTES:
+            what = f"the {_HELD_BYTES // 1024} KiB in front of offset {self._seen:,} make no character"
+            raise CsvFileError(f"the file is not valid {self._encoding}: {what}; save it as UTF-8")
         self._lines.feed(made)
         return made
 

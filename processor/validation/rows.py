@@ -47,6 +47,8 @@ class Problem(NamedTuple):
     reason: str
     column: str | None = None
     value: str | None = None
+    misfit: bool = False
+    """It is not that of a value: see `RowError.misfit`."""
 
 
 class RowChecker:
@@ -144,7 +146,7 @@ class RowChecker:
                 few = "few" if len(row) < wanted else "many"
                 reason = f"the row has too {few} values: {len(row)} instead of {wanted}"
             if reason is not None:
-                found[place] = Problem(reason)
+                found[place] = Problem(reason, misfit=True)
         return found
 
 
@@ -161,6 +163,7 @@ def row_error(block: RowBlock, place: int, problem: Problem, organisation: str, 
         columns=columns,
         values=values,
         guarded=block.guarded,
+        misfit=problem.misfit,
         organisation=organisation,
         at=at,
     )

@@ -49,6 +49,8 @@ class RowError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The whole row as it was, in the order of `columns`."""
     guarded: bool = False
     """Some value may have the apostrophe that exports put before a text that a spreadsheet would take for a formula."""
+    misfit: bool = False
+    """The row could not be read, or has too few or too many values: `values` are not all that the file had."""
     organisation: str = "default"
     at: Timestamp = 0
     corrected: bool = False

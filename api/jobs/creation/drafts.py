@@ -214,11 +214,15 @@ def _look(parts: Services, job: Job, caller: Caller) -> Look:
 
 
 def _look_early(parts: Services, job: Job, caller: Caller, file: DraftFile) -> None:
-    """Refuse a wrong beginning before the rest has come; a zip tells at its end what is in it. Blocks."""
+    """Refuse a wrong beginning before the rest has come; a zip tells at its end what is in it. Blocks.
+
+    A beginning that a header may go on behind is left to the start: bytes of UTF-16, say, are half as many of UTF-8.
+    """
     head = file.head(HEAD_BYTES)
     if compression_of(head) != "zip":
-        head, whole = beginning(head, False, text_by(job.options), parts.settings.unpacked_bytes)
-        _look(parts, job, caller)(head[:HEAD_BYTES], whole)
+        found = beginning(head, False, text_by(job.options))
+        if found.enough:
+            _look(parts, job, caller)(found.text[:HEAD_BYTES], found.whole)
 
 
 def _require_bytes(job: Job, size: int) -> None:

@@ -12,6 +12,7 @@ from csvfile.cutter import Cut, Limits, cut
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, Header, read_header
 from csvfile.row_numbers import row_number
+from csvfile.text.encodings import another_encoding
 from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset
 from schemas.descriptors.modes import Mode
 from schemas.job import Options
@@ -50,11 +51,16 @@ def corrected_header(path: Path, dataset: Dataset, options: Options, mode: Mode 
     """The header of a file of corrected rows, of a job with these options in this mode. Blocks.
 
     Raises:
-        CsvFileError: there is none, or it does not fit.
+        CsvFileError: there is none, or it does not fit; or the file is in another encoding than UTF-8.
     """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES + 1)
-    return read_header(head[:HEAD_BYTES], len(head) <= HEAD_BYTES, dataset, wanted_of_corrections(options, mode))
+    head, whole = head[:HEAD_BYTES], len(head) <= HEAD_BYTES
+    header = read_header(head, whole, dataset, wanted_of_corrections(options, mode))
+    problem = another_encoding(head, whole, named=False)
+    if problem is not None:
+        raise CsvFileError(problem)
+    return header
 
 
 def rows_problem(path: Path, header: Header, wrong: RowSet, limits: Limits) -> str | None:

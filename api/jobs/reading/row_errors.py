@@ -12,6 +12,7 @@ from api.elastic.documents import PAGE_BYTES, Documents
 from api.errors import ApiError
 from api.jobs.reading.row_pages import WHAT, Clause, length, row_pages, row_query
 from api.models.reports import RowErrorPage, RowErrorView
+from csvfile.refused_rows import marked
 from schemas.descriptors.datasets import ERROR_COLUMNS
 from schemas.descriptors.formulas import guard, unguard
 from schemas.indices import KEYWORD_CHARACTERS
@@ -102,13 +103,17 @@ def row_error(document: dict[str, Any]) -> RowErrorView:
 def csv_row(document: dict[str, Any], columns: Sequence[str], raw: bool) -> list[str]:
     """One line of the CSV. Surplus values of a row come after the reason.
 
-    Unless `raw`, each cell is guarded once: a value that has the apostrophe already gets no second one.
+    Unless `raw`, each cell is guarded once: a value that has the apostrophe already gets no second one. The reason of a
+    row that could not be read as values is `marked`.
     """
     error = row_error(document)
     values = [unguard(value) for value in error.values] if document.get("guarded") and not raw else error.values
     named, surplus = dict(zip(error.columns, values, strict=False)), values[len(error.columns) :]
     own = [named.get(column, "") for column in columns]
-    cells = [*own, str(error.row), str(error.line or ""), error.column or "", error.reason, *surplus]
+    reason = error.reason
+    if document.get("misfit"):
+        reason = marked(reason, dict(zip(columns, own, strict=True)), surplus)
+    cells = [*own, str(error.row), str(error.line or ""), error.column or "", reason, *surplus]
     return cells if raw else [guard(cell) for cell in cells]
 
 

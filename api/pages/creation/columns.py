@@ -35,7 +35,7 @@ from control.creation.admission import Catalog
 from csvfile.columns import Wanted, wanted_by, wanted_of_corrections
 from csvfile.cutter import Limits, cut
 from csvfile.errors import CsvFileError
-from csvfile.header import HEAD_BYTES, Header, look_at_header
+from csvfile.header import HEAD_BYTES, UNENDED, Header, look_at_header
 from csvfile.layout import Text, layout_by, layout_problem, text_by
 from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset
 from schemas.descriptors.fields import UploadTime
@@ -48,8 +48,8 @@ _SHOWN: Final = 200
 """Columns in the table, at most."""
 _SAMPLE_CHARACTERS: Final = 40
 _MOST_BYTES: Final = HEAD_BYTES + 2 * MOST_JSON_BYTES
-_MOST_UNPACKED: Final = 2**31
 _ZIP: Final = "The columns of a file in a zip are known once it has been sent."
+_FURTHER: Final = "The header goes on behind what was looked at: its columns are known once the file has been sent."
 _rows = msgspec.json.Decoder(list[list[str]])
 
 
@@ -79,7 +79,7 @@ async def show_columns(request: Request) -> Response:
     if problem is not None:
         return fragment("columns.html", **_refused(problem))
     if compression_of(head) == "zip":
-        return fragment("columns.html", note=_ZIP, problem=None, rows=[], missing=[])
+        return fragment("columns.html", **_unknown(_ZIP))
     said = columns_in(fields)
     try:
         wanted = dataclasses.replace(
@@ -87,7 +87,11 @@ async def show_columns(request: Request) -> Response:
         )
     except ApiError as error:
         return fragment("columns.html", **_refused(error.message))
-    shown = _table(head, "whole" in fields, dataset, wanted, options, text_by(options))
+
+    def look(_stop: threading.Event) -> dict[str, Any]:
+        return _table(head, "whole" in fields, dataset, wanted, options, text_by(options))
+
+    shown = await services(request).files.run(request, look)
     mode = next((mode for mode in dataset.modes if mode == fields.get("mode")), dataset.mode)
     if "told" in shown:
         shown["told"]["checks"] = checks_of(dataset, mode, keeps=fields.get("empty") != "clear")
@@ -109,13 +113,13 @@ async def show_stored_columns(request: Request) -> Response:
     """
     job, parts = await visible_job(request), services(request)
     fields, header = await _received(request)
-    if header:
-        return fragment("columns.html", fixed=True, **_sent_table(job, header, parts.catalog))
 
-    def read(_stop: threading.Event) -> dict[str, Any]:
+    def look(_stop: threading.Event) -> dict[str, Any]:
+        if header:
+            return {"fixed": True, **_sent_table(job, header, parts.catalog)}
         return stored_table(fields, job, parts.catalog, parts.settings.storage_root)
 
-    return fragment("columns.html", **await parts.files.run(request, read))
+    return fragment("columns.html", **await parts.files.run(request, look))
 
 
 def stored_table(fields: Mapping[str, str], job: Job, catalog: Catalog, root: Path) -> dict[str, Any]:
@@ -142,7 +146,7 @@ def stored_table(fields: Mapping[str, str], job: Job, catalog: Catalog, root: Pa
 
 
 def _sent_table(job: Job, header: bytes, catalog: Catalog) -> dict[str, Any]:
-    """The table for a header, in UTF-8, of a file for this job. Raises as `stored_table`."""
+    """The table for a header, in UTF-8, of a file for this job; blocks. Raises as `stored_table`."""
     dataset = _dataset_of(job, catalog)
     said = job.options
     mode = said.mode or dataset.mode
@@ -165,21 +169,29 @@ def _dataset_of(job: Job, catalog: Catalog) -> Dataset:
 
 def _table(head: bytes, whole: bool, dataset: Dataset, wanted: Wanted, options: Options, text: Text) -> dict[str, Any]:
     try:
-        head, whole = beginning(head, whole, text, _MOST_UNPACKED)
-        header = look_at_header(head[:HEAD_BYTES], whole, dataset, wanted, layout_by(options))
+        found = beginning(head, whole, text)
+        if not found.enough and not found.text.strip():
+            return _unknown(_FURTHER)
+        header = look_at_header(found.text[:HEAD_BYTES], found.whole, dataset, wanted, layout_by(options))
     except CsvFileError as error:
         return _refused(str(error))
     except ApiError as error:
         return _refused(error.message)
+    if header.match.problem == UNENDED and not found.enough:
+        return _unknown(_FURTHER)
     if header.match.broken:
         return _refused(str(header.match.problem))
-    return {"fields": dataset.columns, **_shown(header, head, dataset, wanted)}
+    return {"fields": dataset.columns, **_shown(header, found.text, dataset, wanted)}
 
 
 def _key_only(asked: str | None, dataset: Dataset) -> bool:
     """Whether a file may leave out all fields but those of the key, in the mode that was chosen."""
     chosen = next((mode for mode in dataset.modes if mode == asked), dataset.mode)
     return dataset.key_scope == "organisation" and needs_key_only(chosen)
+
+
+def _unknown(note: str) -> dict[str, Any]:
+    return {"note": note, "problem": None, "rows": [], "missing": []}
 
 
 def _refused(problem: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from api.jobs.creation.retry_file import RowSet, corrected_header, rows_problem
 from api.jobs.reading.row_errors import csv_lines, csv_row
 from csvfile.cutter import Limits
 from ingest.blocks.files import Roots
+from ingest.errors import SourceError
 from ingest.sources import SourceContext, block_source
 from processor.validation.rows import row_checker
 from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset, parse_dataset
@@ -130,3 +131,66 @@ def test_a_row_as_long_as_rows_may_be_can_be_sent_again(filler: bytes, delimiter
     assert len(data) > LIMITS.bytes
     (block,) = blocks(data, REFUSED, numbered=True)
     assert [unguard(value) for value in block.rows[0]] == [unguard(value) for value in error.values]
+
+
+CUT_OFF = st.sampled_from(
+    [b"x", b"y,", b'"', b'"5" pipe"', b"M\xfcller", b"\xff", b",", b"\n", b'"a\nb"c', b"\r\n", b"'=1", b"L" * 9000]
+)
+
+
+def checked(found: list[RowBlock], raw: bool) -> tuple[list[RowError], dict[int, tuple[Any, ...]]]:
+    """The row errors, and what is stored: `TAKEN` refuses no value, so all of its row errors are misfits."""
+    errors: list[RowError] = []
+    rows: dict[int, tuple[Any, ...]] = {}
+    for block in found:
+        one = row_checker(TAKEN, tuple(block.columns)).check(block, "o", 0, raw)
+        errors += one.errors
+        rows.update(zip(one.numbers, one.values, strict=True))
+    return errors, rows
+
+
+def cells_of(data: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(data.decode(), newline="")))
+
+
+def rewritten(rows: list[list[str]], line_end: str = "\n") -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator=line_end).writerows(rows)
+    return text.getvalue().encode()
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+@given(st.lists(CUT_OFF, min_size=1, max_size=12).map(b"".join), st.booleans())
+@example(b"x,y\n", False)
+@example(b"M\xfcller,y,z\nM\xc3\xbcller,y,z\n", False)
+@example(b'x,"5" pipe",z\n', False)
+@example(b'x,"y\nx2"y2,z2\n', False)
+@example(b"x," + b"y" * 9000 + b",z\n", False)
+@settings(max_examples=60, deadline=None)
+def test_a_row_that_was_not_read_is_refused_again_until_its_cells_are_changed(
+    numbered: bool, rows: bytes, raw: bool
+) -> None:
+    """Sent to the same job or as a new one, also as a spreadsheet writes it; its values alone would be taken."""
+    try:
+        first, _ = checked(blocks(b"a,b,bad\n" + rows, TAKEN, numbered=False), raw)
+    except SourceError:
+        return  # a quote that is not closed
+    if not first:
+        return
+    sheet = cells_of(errors_csv(first, raw))
+    width = len(sheet[0])
+    turned = [[*row[width - 1 :: -1], *row[width:]] for row in sheet]
+    for sent in (sheet, turned, [[cell.replace("\r\n", "\n") for cell in row] for row in sheet]):
+        errors, taken = checked(blocks(rewritten(sent), TAKEN, numbered), raw)
+        assert (taken, [error.reason for error in errors]) == ({}, [error.reason for error in first])
+        if sent is sheet:
+            again = cells_of(errors_csv(errors, raw))
+            assert [row[: len(COLUMNS)] for row in again] == [row[: len(COLUMNS)] for row in sheet]
+            assert [row[width - 1] for row in again] == [row[width - 1] for row in sheet]
+    for place in range(len(COLUMNS)):
+        edited = [sheet[0], *([*row[:place], f"{row[place]}!", *row[place + 1 : width]] for row in sheet[1:])]
+        errors, taken = checked(blocks(rewritten(edited), TAKEN, numbered), raw)
+        assert (errors, len(taken)) == ([], len(first))
+    cleared = [sheet[0], *([*row[: width - 1], ""] for row in sheet[1:])]
+    errors, taken = checked(blocks(rewritten(cleared), TAKEN, numbered), raw)
+    assert (errors, len(taken)) == ([], len(first)), "as it stands, if that is what its sender wants"

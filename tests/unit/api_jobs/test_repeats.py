@@ -13,9 +13,7 @@ from httpx2 import Response
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from runtime.network.addresses import Address
 from starlette.testclient import TestClient
-from tests.api_stub import PEOPLE, ROW, StubLog, make_job, stub
 
 from api.jobs.creation.origins import unsigned
 from api.models.requests import Elsewhere, JobRequest
@@ -23,8 +21,10 @@ from api.readmodel.seen import JobSeen
 from api.remote.fetching import Fetches
 from api.uploads.upload import Upload
 from control.creation.repeats import request_digest
+from runtime.network.addresses import Address
 from schemas.messages.codec import encode
 from schemas.messages.commands import CreateJob
+from tests.support.api.stub import PEOPLE, ROW, StubLog, make_job, stub
 
 HOST = "https://reports.example.org/rows.csv"
 FILE = PEOPLE + ROW * 3

@@ -63,8 +63,28 @@ def test_lines_in_front_and_a_last_line_without_an_end_stay_as_they_are() -> Non
     assert requoted(data, quoting, 3) == b"\xef\xbb\xbfIt's 'open\n# 'so\nid,name\r\n1,x"
 
 
+def test_a_line_that_tells_the_delimiter_stays_as_it_is() -> None:
+    """In quotes as well: the header's reader knows those of RFC 4180 alone."""
+    quoting = Quoting(Layout(b";", 0, b"#"), b"'", b"")
+    for front in (b'"sep=;"\r\n', b'#\n\n"sep=;";;\n# "so"\n\n'):
+        assert requoted(front + b"'id';b\"\n", quoting, 3) == front + b'id;"b"""\n'
+
+
+@pytest.mark.parametrize("behind", [b"x", b'"', b'"b"', b"x'", b' "'])
+def test_text_behind_a_closing_quote_can_not_become_part_of_the_value(behind: bytes) -> None:
+    made = requoted(b"a,b\n1,'v'" + behind + b"\n", Quoting(Layout(b","), b"'", b""), 4)
+    with pytest.raises(csv.Error):
+        list(csv.reader(io.StringIO(made.decode(), newline=""), strict=True))
+
+
 def test_bytes_that_are_no_text_stay_for_the_reader_to_tell() -> None:
     assert requoted(b"a,'\xff'\n", Quoting(Layout(b","), b"'", b""), 2) == b"a,\xff\n"
+
+
+def test_an_early_look_needs_no_more_bytes_than_there_are() -> None:
+    requoter = Requoter(Quoting(Layout(b",", 1, b"#"), b"'", b""))
+    assert requoter.feed(b"It's\n#'\nid,'na") == b""
+    assert requoter.feed(b"me'\n'1','x", early=True) == b"It's\n#'\nid,name\n1,"
 
 
 @pytest.mark.parametrize("rest", [b"x" * 2**21, b"\n" * 2**21])

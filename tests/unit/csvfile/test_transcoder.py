@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import random
+from contextlib import suppress
 
 import pytest
 
@@ -27,7 +29,7 @@ def made(encoding: str, data: bytes, step: int) -> bytes | None:
 def test_there_are_the_encodings_that_files_have() -> None:
     known = {"cp1252", "iso8859-1", "iso8859-15", "mac-roman", "cp437", "shift_jis", "gb18030", "big5", "utf-16-le"}
     assert known <= set(ENCODINGS)
-    assert not {"base64", "hex", "zlib", "rot13", "idna", "punycode", "unicode_escape"} & set(ENCODINGS)
+    assert not {"base64", "hex", "zlib", "rot13", "idna", "punycode", "unicode_escape", "utf-7"} & set(ENCODINGS)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -42,6 +44,27 @@ def test_any_bytes_become_text_or_a_refusal(encoding: str) -> None:
 def test_text_comes_out_as_it_went_in(encoding: str) -> None:
     text = "id,text\r\n1,'a b'\n" * 20
     assert made(encoding, text.encode(encoding), 3) == text.encode()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_no_decoder_keeps_what_it_has_taken(encoding: str) -> None:
+    """It would look at all of it again with each piece, and a file's worth of it would be in memory."""
+    for begins in (b"", b"+", b"\x1b$B", b"~{"):
+        for unit in (b"A", b"+", b"&", b"\\", b"\x1b", b"\x1b(B", b"~{", b"\x0e", b"\x81", b"\xff", b"\0", b"\xd8\0"):
+            decoder = codecs.getincrementaldecoder(encoding)()
+            with suppress(UnicodeError):
+                for piece in (b"a,b\n", begins, *[unit * 50] * 4):
+                    decoder.decode(piece)
+                    assert len(decoder.getstate()[0]) < 16, (begins, unit)
+
+
+def test_a_decoder_that_keeps_all_of_a_file_is_given_up() -> None:
+    transcoder = Transcoder("utf-7")
+    assert transcoder.feed(b"a,b\n+") == b"a,b\n"
+    for _ in range(6):
+        assert transcoder.feed(b"A" * 10_000) == b""
+    with pytest.raises(CsvFileError, match="the 64 KiB in front of offset 70,005 make no character"):
+        transcoder.feed(b"A" * 10_000)
 
 
 @pytest.mark.parametrize("step", [1, 10, 1000])
