@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from control.predicates import counting, making_file
 from processor.erasure.purging import Purging
-from processor.errors import FencedError
+from processor.errors import FencedError, UnansweredError
 from processor.execution.failures import JobFailures
 from processor.execution.tasks import BackgroundTasks
 from processor.execution.work_factory import WorkFactory
@@ -73,6 +73,9 @@ class Conclusions:
     async def _purge(self, job: Job) -> None:
         try:
             report = await self.purging.purge(job, self.works.gates.of_conclusion(job))
+        except UnansweredError:
+            self.lanes.left_unanswered([CONCLUDING])
+            return
         except FencedError:
             return  # partition 0 belongs to another worker by now, which goes on with it
         await self.publisher.publish("reports", job.id.encode(), encode(report))
@@ -83,6 +86,8 @@ class Conclusions:
                 operation, work = await self.works.for_conclusion(job)
                 report = await step(operation, work)
                 await self.publisher.publish("reports", job.id.encode(), encode(report))
+        except UnansweredError:
+            self.lanes.left_unanswered([CONCLUDING])
         except FencedError:
             pass  # the job is paused, or partition 0 belongs to another worker by now
         finally:
