@@ -126,8 +126,8 @@ class Lanes:
         self.inherit((), {}, ())
 
     def left_unanswered(self, partitions: Iterable[int]) -> None:
-        """A write on these partitions was ended without an answer: it may still be carried out, so no job has stopped on
-        them, and their next owner waits for it. Those that this worker does not own any more it left unclosed."""
+        """A write on these partitions was ended without an answer, and may still be carried out: no job has stopped on
+        them, and their next owner waits. Partitions that this worker does not own any more it has left unclosed."""
         self.unquiesced |= self.owned.intersection(partitions)
 
     def rested(self, job: Job, reported: set[int]) -> dict[int, RestedLane]:

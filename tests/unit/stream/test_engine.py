@@ -827,7 +827,7 @@ def test_a_step_that_writes_is_not_over_in_the_next_epoch_until_its_write_is_ans
     async def story() -> None:
         worker, silent, job = await writing_in(step, monkeypatch)
         running = asyncio.create_task(worker.engine.run())
-        states = {"finish": {"state": State.PAUSING}, "purge": {"purging": False}}
+        states: dict[str, dict[str, Any]] = {"finish": {"state": State.PAUSING}, "purge": {"purging": False}}
         worker.change(job, epoch=job.epoch + 1, **states.get(step, {"halting": True}))
         if step != "purge":
             await until(lambda: worker.reports(LanesRested))
