@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from client.requests.acting import pause, resume
 from commandline.connection import Api
 from commandline.following import follow
@@ -16,6 +14,7 @@ from devstack.layout import Layout
 from devstack.lifecycle.shutdown import down
 from devstack.lifecycle.startup import up
 from runtime.settings import Settings, settings
+from runtime.text.remarks import Remarks
 from runtime.urls import without_password
 from schemas.indices import data_index
 from verify.compare import compare
@@ -25,7 +24,7 @@ SEED = 7
 PAUSE_AT = 0.4
 """The share of the rows after which the job is paused."""
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Remarks(highlight=False, soft_wrap=True)
 
 
 def run(exit_at_end: bool) -> int:
