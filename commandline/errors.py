@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from runtime.text.sentences import FAILED, INTERRUPTED, UNREACHABLE, USAGE, CliError
+from runtime.text.interrupts import INTERRUPTED
+from runtime.text.sentences import FAILED, UNREACHABLE, USAGE, CliError
 from runtime.urls import without_password
 
 __all__ = ["FAILED", "INTERRUPTED", "UNREACHABLE", "USAGE", "ClientError", "plain_errors", "unreachable", "usage"]
