@@ -58,7 +58,7 @@ def _sent(file: Path, job: dict[str, Any], key: str | None, *, quiet: bool) -> d
 def _look(key: str | None) -> str:
     """Where a user sees whether a new job was recorded, and how it is asked for again. `key`: its idempotency key."""
     again = (
-        f"the same command with --idempotency-key {quote(key)}" if key else "with --idempotency-key a command repeated"
+        f"the same command with --idempotency-key {quote(key)}" if key else "with --idempotency-key a repeated command"
     )
     return f"`sluice jobs` ({again} makes no second job)"
 
