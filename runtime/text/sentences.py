@@ -199,7 +199,10 @@ def _end(error: BaseException) -> int:
 
 def _wrong_usage(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
-        write_line(error.format_message())
+        try:
+            write_line(error.format_message())
+        except OSError as problem:
+            _end(problem)
         return USAGE
     path = error.ctx.command_path if error.ctx is not None else "sluice"
     said = _without_secrets(_plain(error.format_message()))

@@ -28,7 +28,13 @@ def named(command: Any, *words: str) -> Iterator[tuple[str, ...]]:
 HELPS = [(*words, "--help") for words in named(get_command(app))]
 
 
-def run(words: tuple[str, ...], kind: str, monkeypatch: pytest.MonkeyPatch) -> int:
+@pytest.fixture(params=[False, True], ids=["buffered", "unbuffered"])
+def at_once(request: pytest.FixtureRequest) -> bool:
+    """Whether stdout is written at once, as with PYTHONUNBUFFERED."""
+    return bool(request.param)
+
+
+def run(words: tuple[str, ...], kind: str, monkeypatch: pytest.MonkeyPatch, at_once: bool) -> int:
     """Run a command with stdout on a full disk, or on a pipe without a reader; answers its exit code."""
     if kind == "full":
         descriptor = os.open("/dev/full", os.O_WRONLY)
@@ -37,6 +43,7 @@ def run(words: tuple[str, ...], kind: str, monkeypatch: pytest.MonkeyPatch) -> i
         os.close(reader)
     with monkeypatch.context() as patch:
         stream = open(descriptor, "w")  # noqa: SIM115, PTH123
+        stream.reconfigure(line_buffering=at_once, write_through=at_once)
         patch.setattr(sys, "stdout", stream)
         with pytest.raises(SystemExit) as ended:
             app(list(words), prog_name="sluice")
@@ -48,24 +55,32 @@ def run(words: tuple[str, ...], kind: str, monkeypatch: pytest.MonkeyPatch) -> i
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)
 @pytest.mark.parametrize("columns", ["60", "100"])
 def test_help_that_can_not_be_written(
-    words: tuple[str, ...], columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...],
+    columns: str,
+    at_once: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    assert run(words, "full", monkeypatch) == 1
+    assert run(words, "full", monkeypatch, at_once) == 1
     assert capsys.readouterr().err == FULL
-    assert run(words, "closed", monkeypatch) == 0
+    assert run(words, "closed", monkeypatch, at_once) == 0
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("words", [(), ("keys",)], ids=str)
 @pytest.mark.parametrize("columns", ["60", "100"])
 def test_a_group_without_a_command_shows_its_help_and_is_wrong_usage(
-    words: tuple[str, ...], columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...],
+    columns: str,
+    at_once: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    assert run(words, "full", monkeypatch) == 2
+    assert run(words, "full", monkeypatch, at_once) == 2
     assert capsys.readouterr().err == FULL
-    assert run(words, "closed", monkeypatch) == 2
+    assert run(words, "closed", monkeypatch, at_once) == 2
     assert capsys.readouterr().err == ""
     with pytest.raises(SystemExit) as ended:
         app(list(words), prog_name="sluice")
@@ -76,12 +91,18 @@ def test_a_group_without_a_command_shows_its_help_and_is_wrong_usage(
 @pytest.mark.parametrize(("kind", "code", "told"), [("full", 1, FULL), ("closed", 0, "")])
 @pytest.mark.parametrize("way", ["option", "variable"])
 def test_completion_that_can_not_be_written(
-    way: str, kind: str, code: int, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    way: str,
+    kind: str,
+    code: int,
+    told: str,
+    at_once: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("typer.completion._get_shell_name", lambda: "bash")
     if way == "variable":
         monkeypatch.setenv("_SLUICE_COMPLETE", "source_bash")
-    assert run(("--show-completion",), kind, monkeypatch) == code
+    assert run(("--show-completion",), kind, monkeypatch, at_once) == code
     assert capsys.readouterr().err == told
 
 
