@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import httpx2
+import typer
 
 from client.errors import (
     FileProblem,
@@ -22,12 +23,13 @@ from client.errors import (
 )
 from client.http import Connection
 from client.protocol.retrying import Retry
-from client.protocol.steps import Coded, Flow, Steps
+from client.protocol.steps import Call, Coded, Effect, Flow, Send, Steps
 from client.requests import administration, making, reports
 from client.requests.files import Progress
 from client.sync import Shell
 from commandline.address import api_key, api_url, tls_context
-from commandline.errors import FAILED, ClientError, exit_code_for, no_api, unreachable, usage
+from commandline.errors import FAILED, INTERRUPTED, ClientError, exit_code_for, no_api, unreachable, usage
+from runtime.text.terminal import say
 
 Json = dict[str, Any]
 
@@ -49,16 +51,26 @@ class Api:
         self.sleep = sleep
         """Waits for so many seconds, between two looks at a job."""
         with plainly():
-            self._shell = Shell(connection, transport, clock, sleep)
+            self._shell = _Shell(connection, transport, clock, sleep)
 
-    def json(self, steps: Steps[Any]) -> Json:
+    def json(self, steps: Steps[Any], look: str = "`sluice jobs`") -> Json:
         """The JSON that the steps end with; empty where the answer has none.
+
+        `look`: the command that shows whether what was asked for is recorded. The user is told of it after Ctrl-C, if
+        there is no answer yet.
 
         Raises:
             ClientError: the API refuses (with its message), or can't be reached; a file can't be used.
+            typer.Exit: the user has interrupted it, and has been told that.
         """
-        with plainly():
-            return _object(self._shell.value(steps))
+        try:
+            with plainly():
+                return _object(self._shell.value(steps))
+        except KeyboardInterrupt:
+            if not self._shell.unanswered:
+                raise
+            say(f"It is not known whether the command was recorded; see {look}.")
+            raise typer.Exit(INTERRUPTED) from None
 
     def each(self, flow: Flow[Any]) -> Iterator[Json]:
         """The JSON of each thing that the steps hand out. Raises as `json`."""
@@ -78,9 +90,12 @@ class Api:
         """Any request; the answer's JSON. Raises as `json`."""
         return self.json(administration.request(method, path, params=params, json=json, timeout=timeout))
 
-    def send_file(self, path: Path, job: Json, key: str | None, progress: Progress | None = None) -> Json:
-        """Make a job from a file, sent as a whole; `progress` is called with the bytes sent so far."""
-        return self.json(making.send_file(path, job, key or None, in_parts=False, progress=progress))
+    def send_file(
+        self, path: Path, job: Json, key: str | None, progress: Progress | None = None, look: str = "`sluice jobs`"
+    ) -> Json:
+        """Make a job from a file, sent as a whole; `progress` is called with the bytes sent so far. `look`: as in
+        `json`."""
+        return self.json(making.send_file(path, job, key or None, in_parts=False, progress=progress), look)
 
     def job(self, name: str) -> Json:
         """The job with this id, or the only one whose id begins so, or the newest one (``last``).
@@ -111,6 +126,26 @@ class Api:
     def jobs(self, limit: int | None = None, **filters: str | None) -> Iterator[Json]:
         """Jobs, newest first."""
         return self.each(reports.jobs(limit=limit, **filters))
+
+
+class _Shell(Shell):
+    """A shell that knows whether a command may be recorded that has no answer."""
+
+    unanswered = False
+
+    def _do(self, effect: Effect, streams: list[httpx2.Response]) -> Any:
+        records = isinstance(effect, Send) and _records(effect.call)
+        self.unanswered |= records
+        done = super()._do(effect, streams)
+        if records:
+            self.unanswered = False
+        return done
+
+
+def _records(call: Call[Any]) -> bool:
+    """Whether a request is a command: it does not only ask, and is no part of a file, which can be sent again."""
+    asks = call.method in ("GET", "HEAD", "PATCH") or call.path.endswith(("/estimate", "/test"))
+    return not asks and not (isinstance(call.json, dict) and call.json.get("preview"))
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from runtime.network.urls import without_password
-from runtime.text.sentences import FAILED, INTERRUPTED, UNREACHABLE, USAGE, CliError
+from runtime.text.interrupts import INTERRUPTED
+from runtime.text.sentences import FAILED, UNREACHABLE, USAGE, CliError
 
 __all__ = ["FAILED", "INTERRUPTED", "UNREACHABLE", "USAGE", "ClientError", "plain_errors", "unreachable", "usage"]
 
@@ -44,8 +45,8 @@ def no_api(what: str) -> ClientError:
 
 
 def exit_code_for(http_code: int) -> int:
-    """The exit code for a refusal with this status."""
-    if http_code >= 500:
+    """The exit code for a refusal with this status. After 429, as after 5xx, the same command may succeed later."""
+    if http_code >= 500 or http_code == 429:
         return UNREACHABLE
     return FAILED if http_code == 409 else USAGE
 

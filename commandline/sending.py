@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final
 
 import typer
@@ -29,14 +30,15 @@ def send(file: str | None, job: dict[str, Any], starting: StartParameters, *, fr
     if (file is None) != from_topic:
         raise usage("name a file, or say --from-topic; not both")
     key = starting.idempotency_key or None
+    look = _look(key)
     if file is None:
-        made = Api().json(create({**job, "source": "topic"}, key))
+        made = Api().json(create({**job, "source": "topic"}, key), look)
         conclude(made, wait=starting.wait, as_json=starting.as_json)
         return
     if file == "-":
-        made = Api().json(send_file(sys.stdin.buffer, job, key, name="stdin.csv"))
+        made = Api().json(send_file(sys.stdin.buffer, job, key, name="stdin.csv"), look)
     elif re.match(r"[a-z0-9]+://", file):
-        made = Api().json(send_file(file, job, key))
+        made = Api().json(send_file(file, job, key), look)
     elif _is_large(Path(file)):
         send_in_parts(Path(file), job, starting)
         return
@@ -50,7 +52,15 @@ def _sent(file: Path, job: dict[str, Any], key: str | None, *, quiet: bool) -> d
     from commandline.view.output import sending
 
     with sending(file.name, _size(file), quiet=quiet) as progress:
-        return Api().send_file(file, job, key, progress)
+        return Api().send_file(file, job, key, progress, _look(key))
+
+
+def _look(key: str | None) -> str:
+    """Where a user sees whether a new job was recorded, and how it is asked for again. `key`: its idempotency key."""
+    again = (
+        f"the same command with --idempotency-key {quote(key)}" if key else "with --idempotency-key a repeated command"
+    )
+    return f"`sluice jobs` ({again} makes no second job)"
 
 
 def _is_large(file: Path) -> bool:
@@ -75,9 +85,10 @@ def send_in_parts(file: Path, job: dict[str, Any], starting: StartParameters) ->
     from commandline.connection import Api
     from commandline.view.output import say
 
-    made = Api().json(draft(shown_name(file), _size(file), job, starting.idempotency_key or None))
+    key = starting.idempotency_key or None
+    made = Api().json(draft(shown_name(file), _size(file), job, key), _look(key))
     if made["state"] == "DRAFT":  # it may be the job of an earlier request with the same key
-        again = f"sluice upload {file} --continue {made['id']}"
+        again = f"sluice upload {quote(str(file))} --continue {made['id']}"
         say(f"Job {made['id']} takes the file in parts. If this breaks off: {again}")
     _show_made(_with_rest(file, made["id"], quiet=starting.as_json), starting)
 
@@ -118,7 +129,7 @@ def _with_rest(file: Path, job_id: str, *, quiet: bool) -> dict[str, Any]:
     from commandline.view.output import sending
 
     with sending(file.name, _size(file), quiet=quiet) as progress:
-        return Api().json(continue_upload(job_id, file, progress=progress))
+        return Api().json(continue_upload(job_id, file, progress=progress), look=f"`sluice job {job_id}`")
 
 
 def send_again(name: str, job: dict[str, Any], starting: StartParameters) -> None:
@@ -127,7 +138,8 @@ def send_again(name: str, job: dict[str, Any], starting: StartParameters) -> Non
     from commandline.connection import Api
 
     api = Api()
-    made = api.json(create({**job, "source": {"job": api.job(name)["id"]}}, starting.idempotency_key or None))
+    key = starting.idempotency_key or None
+    made = api.json(create({**job, "source": {"job": api.job(name)["id"]}}, key), _look(key))
     _show_made(made, starting)
 
 

@@ -54,7 +54,9 @@ One that is DRAFT waits for its file, and is terminated `SLUICE_DRAFT_HOURS` aft
   the other states.
 - An empty cell: the request is refused with 409.
 
-While a rollback is about to pause (`halting`), `pause` is a repeat and `resume` is refused.
+While a rollback is about to pause (`halting`), `pause` is a repeat and `resume` is refused. A `rollback` with force
+moves a job that is ROLLED_BACK without it, if documents were kept since others had changed them; it is refused while
+the rollback is under way.
 
 A `pause` with another time to go on (`resume_at`) than a paused job has sets this time, and one without a time cancels
 it; a job that has paused itself takes no time. A job that was made for a later time (`start_at`) is QUEUED until then;

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from runtime.text.interrupts import end_when_interrupted
+
+    end_when_interrupted()  # before anything else is imported
+
 import importlib
 import importlib.util
 import os
@@ -135,7 +140,6 @@ def rebuild() -> None:
     After a restore that shows what a backup lacks: rows, files, jobs.
     """
     from confluent_kafka import KafkaException
-    from rich.console import Console
     from rich.progress import Progress
 
     from devstack.servers.external import require_reachable
@@ -143,12 +147,13 @@ def rebuild() -> None:
     from processor.backups.sentences import sentences
     from processor.rebuild import rebuild as make_anew
     from runtime.settings import settings
+    from runtime.text.remarks import Remarks
 
     config = settings()
     require_reachable(
         config.model_copy(update={"kafka_bootstrap": config.bootstrap, "elasticsearch_url": config.elasticsearch})
     )
-    with Progress(console=Console(stderr=True)) as bar:
+    with Progress(console=Remarks()) as bar:
         task = bar.add_task("Reading the topics", total=None)
         try:
             counts = make_anew(config, lambda done, total: bar.update(task, completed=done, total=total))

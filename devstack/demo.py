@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from client.requests.acting import pause, resume
 from commandline.connection import Api
 from commandline.following import follow
@@ -17,6 +15,7 @@ from devstack.lifecycle.shutdown import down
 from devstack.lifecycle.startup import up
 from runtime.network.urls import without_password
 from runtime.settings import Settings, settings
+from runtime.text.remarks import Remarks
 from schemas.indices import data_index
 from verify.compare import compare
 
@@ -25,7 +24,7 @@ SEED = 7
 PAUSE_AT = 0.4
 """The share of the rows after which the job is paused."""
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Remarks(highlight=False, soft_wrap=True)
 
 
 def run(exit_at_end: bool) -> int:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import sys
 
-from devstack.foreground.roles import ROLES, become
+from runtime.text.interrupts import end_when_interrupted
 
 
 def main() -> None:
     """Run what the arguments name."""
+    end_when_interrupted()  # before anything else is imported
+    from devstack.foreground.roles import ROLES, become
+
     match sys.argv[1:]:
         case [role] if role in ROLES:
             become(role)

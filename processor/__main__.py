@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from runtime.text.interrupts import end_when_interrupted
+
+    end_when_interrupted()  # before anything else is imported
+
 from typing import TYPE_CHECKING
 
 from runtime.process import run

@@ -66,7 +66,7 @@ def make_engine(
     woken = asyncio.Event()
     tasks = WorkerTasks(woken.set)
     failures = JobFailures(jobs, lanes, publisher, tasks.reports)
-    checkpoints = Checkpoints(jobs, lanes, publisher, clock.now_ms, lease, f"{socket.gethostname()}:{os.getpid()}")
+    checkpoints = Checkpoints(jobs, lanes, publisher, clock, lease, f"{socket.gethostname()}:{os.getpid()}")
     refill = Refill(jobs, lanes, reader, settings.lane_blocks, woken.set, failures.lane_broken)
     quotas, keys = settings.quotas, JobKeys(settings.storage_root)
     scheduler = Scheduler(settings, quotas, jobs, lanes, refill.wake, failures.lane_broken, keys.find)
@@ -76,7 +76,7 @@ def make_engine(
         most = quotas.of(organisation).field_characters
         return most if most < settings.block_bytes else None
 
-    generations = Generations(settings.prefix, sink, clock.now_ms)
+    generations = Generations(settings.prefix, sink, clock)
     troubles = Troubles(jobs, lanes, checkpoints)
     works = WorkFactory(
         operations,

@@ -48,8 +48,10 @@ class Gates:
         for the step."""
 
         def gate() -> None:
+            self._require(JOB_STEP_PARTITION in self.lanes.owned)
             now = self.jobs.get(job.id)
-            self._require(JOB_STEP_PARTITION in self.lanes.owned and now is not None and now.epoch == job.epoch)
+            if now is None or now.epoch != job.epoch:
+                raise StoppedError
 
         return gate
 

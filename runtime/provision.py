@@ -6,6 +6,11 @@ no partition, no field, no index.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from runtime.text.interrupts import end_when_interrupted
+
+    end_when_interrupted()  # before anything else is imported
+
 import argparse
 import logging
 import signal

@@ -90,14 +90,14 @@ def _unwritable(path: Path | None, why: str | None) -> typer.Exit:
 
 def _write(dataset: Dataset, rows: int, seed: int, start: datetime, style: Style, path: Path | None) -> int:
     """Writes the rows with a progress bar and returns the number of bytes."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from runtime.text.remarks import Remarks
     from sample_csv.rows import generate
 
     size_bytes = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    console = Remarks()
     with (
         open_output(path) as stream,
         Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress,

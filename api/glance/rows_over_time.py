@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ from schemas.job import RESTING, Job
 
 MOST_POINTS: Final = 120
 SPARK_POINTS: Final = 24
-_FRESH_MS: Final = 4000
+_FRESH_SECONDS: Final = 4.0
 """The API computes a job's sparkline anew once it is this old."""
 _SETTLED_MS: Final = 20_000
 """After its end a job's last records are found within this time: then its sparkline stays as it is."""
@@ -47,6 +48,9 @@ class _Spark:
     values: list[float]
     offset: int
     at: int
+    """Milliseconds since 1970."""
+    asked_at: float
+    """Seconds of the monotonic clock."""
 
 
 @dataclass(slots=True)
@@ -63,7 +67,7 @@ class OverTime:
         """Job id -> rows a second in stretches of equal length, as they were a few seconds ago, of those that are known
         by now. One search asks for all that are due."""
         now = now_ms()
-        due = [job for job in jobs if job.started_at is not None and not self._fresh(job, now)]
+        due = [job for job in jobs if job.started_at is not None and not self._fresh(job)]
         if due and (self._asking is None or self._asking.done()):
             self._asking = asyncio.create_task(self._ask(due, now))
             # The page is never late for a picture: what is not there in time comes with the next look.
@@ -82,12 +86,12 @@ class OverTime:
             self._marks.popitem(last=False)
         return found
 
-    def _fresh(self, job: Job, now: int) -> bool:
+    def _fresh(self, job: Job) -> bool:
         spark = self._known.get(job.id)
         if spark is None:
             return False
         settled = job.ended_at is not None and spark.at - job.ended_at > _SETTLED_MS
-        return now - spark.at < _FRESH_MS or (spark.offset == job.command_offset and settled)
+        return time.monotonic() - spark.asked_at < _FRESH_SECONDS or (spark.offset == job.command_offset and settled)
 
     async def _ask(self, jobs: Sequence[Job], now: int) -> None:
         spans = {job.id: span for job in jobs if (span := span_of(job, now, SPARK_POINTS)) is not None}
@@ -104,9 +108,9 @@ class OverTime:
             earlier = self._known.get(job.id)
             if job.id in spans and (found or earlier is None):
                 values = rates(spans[job.id], buckets) if found else []
-                self._known[job.id] = _Spark(values, job.command_offset, now)
+                self._known[job.id] = _Spark(values, job.command_offset, now, time.monotonic())
             elif earlier is not None:
-                earlier.at = now
+                earlier.at, earlier.asked_at = now, time.monotonic()
             if job.id in self._known:
                 self._known.move_to_end(job.id)
         while len(self._known) > _KEPT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -30,7 +31,7 @@ _AGAIN_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 60.0
 _PRUNED_EACH: Final = 10
 _REMOVED_AT_ONCE: Final = 100
-_BACK_MS: Final = 60_000
+_BACK_SECONDS: Final = 60.0
 """When a receiver is back, what waits for it goes out at once, but not more often than this."""
 
 
@@ -117,7 +118,7 @@ class Deliverer:
                 async with asyncio.TaskGroup() as requests:
                     while not lane.idle:
                         receiver.changed.clear()
-                        delivery = lane.take(self._clock.now_ms())
+                        delivery = lane.take(self._clock.now_ms(), self._clock.monotonic())
                         if delivery is not None:
                             requests.create_task(self._deliver(receiver, delivery))
                         else:
@@ -128,10 +129,10 @@ class Deliverer:
             await receiver.connections.close()
 
     async def _until_due(self, receiver: _Receiver) -> None:
-        due_at = receiver.queue.next_due() if receiver.queue.room else None
-        seconds = _LOOK_SECONDS
-        if due_at is not None:
-            seconds = min(max(0.0, (due_at - self._clock.now_ms()) / 1000), _LOOK_SECONDS)
+        left = None
+        if receiver.queue.room:
+            left = receiver.queue.seconds_left(self._clock.now_ms(), self._clock.monotonic())
+        seconds = _LOOK_SECONDS if left is None else min(left, _LOOK_SECONDS)
         waiting = asyncio.ensure_future(receiver.changed.wait())
         pause = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
@@ -171,7 +172,7 @@ class Deliverer:
             text = "webhook %s of organisation %s is off: its receiver answered 410"
             log.warning(text, webhook.name, webhook.organisation, extra=as_event("webhook.off", webhook=webhook.id))
             await self._until_written(lambda: self._turned_off(webhook.id, now))
-        if receiver.queue.met(outcome, now, self._fraction()):
+        if receiver.queue.met(outcome, self._clock.monotonic(), self._fraction()):
             self._hasten(receiver, now)
         if receiver.queue.away:
             await self._expire(receiver, now, outcome)
@@ -193,9 +194,10 @@ class Deliverer:
 
     def _hasten(self, receiver: _Receiver, now: int) -> None:
         """The receiver is back: what it did not get while it was away goes out now."""
-        if now - receiver.back_at < _BACK_MS:
+        since = self._clock.monotonic()
+        if since - receiver.back_at < _BACK_SECONDS:
             return
-        receiver.back_at = now
+        receiver.back_at = since
         for waiting in receiver.queue.waiting():
             if waiting.due_at > now and Outcome(waiting.answer, waiting.error).unreachable:
                 receiver.queue.offer(replace(waiting, due_at=now))
@@ -273,4 +275,4 @@ class _Receiver:
         self.queue = ReceiverQueue()
         self.connections = connections
         self.changed = asyncio.Event()
-        self.back_at = 0
+        self.back_at = -math.inf

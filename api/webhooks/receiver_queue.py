@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from typing import Final
 
 from control.webhooks.schedule import Outcome, pause_ms
@@ -25,8 +26,9 @@ class ReceiverQueue:
         """The receiver did not answer the last attempt, or answered that it can't."""
         self.failures = 0
         """Attempts since it was seen last."""
-        self.closed_until = 0
-        """Nothing goes out before this time, milliseconds since 1970: a receiver that is away is asked now and then."""
+        self.closed_until = -math.inf
+        """Nothing goes out before this time, seconds of the monotonic clock: a receiver that is away is asked now and
+        then."""
         self._heap: list[tuple[int, int, str]] = []
         self._number = 0
         self._offered: dict[str, Delivery] = {}
@@ -71,32 +73,40 @@ class ReceiverQueue:
         """Whether a further request may go out now."""
         return len(self._out) < (1 if self.away else AT_ONCE)
 
-    def next_due(self) -> int | None:
-        """When the next one is due, milliseconds since 1970; None: nothing waits."""
+    def seconds_left(self, now_ms: int, now: float) -> float | None:
+        """Seconds until the next one may go out, 0 at least; None: nothing waits.
+
+        `now_ms`: milliseconds since 1970, which deliveries are due by; `now`: seconds of the monotonic clock.
+        """
         while self._heap:
             due_at, _, key = self._heap[0]
             waiting = self._offered.get(key)
             if waiting is None or waiting.due_at != due_at or key in self._out:
                 heapq.heappop(self._heap)  # it was delivered, or is due at another time by now
                 continue
-            return max(due_at, self.closed_until)
+            return max((due_at - now_ms) / 1000, self.closed_until - now, 0.0)
         return None
 
-    def met(self, outcome: Outcome, now_ms: int, fraction: float) -> bool:
-        """Take note of an attempt; whether the receiver is back after it was away. `fraction`: a random number."""
+    def met(self, outcome: Outcome, now: float, fraction: float) -> bool:
+        """Take note of an attempt; whether the receiver is back after it was away.
+
+        `now`: seconds of the monotonic clock; `fraction`: a random number.
+        """
         if outcome.unreachable:
             self.away = True
             self.failures += 1
-            self.closed_until = now_ms + min(LONGEST_CLOSED_MS, pause_ms(self.failures, fraction))
+            self.closed_until = now + min(LONGEST_CLOSED_MS, pause_ms(self.failures, fraction)) / 1000
             return False
-        was_away, self.away, self.failures, self.closed_until = self.away, False, 0, 0
+        was_away, self.away, self.failures, self.closed_until = self.away, False, 0, -math.inf
         return was_away
 
-    def take(self, now_ms: int) -> Delivery | None:
-        """A delivery that is due and may go out; None: there is none now. Call `settle` once its request has ended."""
+    def take(self, now_ms: int, now: float) -> Delivery | None:
+        """A delivery that is due and may go out; None: there is none now. Call `settle` once its request has ended.
+
+        `now_ms`, `now`: as in `seconds_left`.
+        """
         while self.room:
-            due_at = self.next_due()
-            if due_at is None or due_at > now_ms:
+            if self.seconds_left(now_ms, now) != 0.0:
                 return None
             key = heapq.heappop(self._heap)[2]
             job_id = self._offered[key].job_id

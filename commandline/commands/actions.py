@@ -130,7 +130,8 @@ def rate(
 
     limit = None if rows_per_second == NO_LIMIT else rows_per_second
     api = Api()
-    job = api.json(set_rate(api.job(job_id)["id"], limit))
+    name = api.job(job_id)["id"]
+    job = api.json(set_rate(name, limit), look=f"`sluice job {name}`")
     if as_json:
         print_json(job)
     else:
@@ -151,7 +152,8 @@ def end(
     from commandline.view.wording import outcome
 
     api = Api()
-    job = api.json(acting.end(api.job(job_id)["id"], rows))
+    name = api.job(job_id)["id"]
+    job = api.json(acting.end(name, rows), look=f"`sluice job {name}`")
     if as_json:
         print_json(job)
     else:
@@ -186,8 +188,8 @@ def _act_on_one(name: str, action: str, body: dict[str, Any], *, wait: bool, as_
 
     api = Api()
     job_id = api.job(name)["id"]
+    job = api.json(act(job_id, action, body, _ASK_SECONDS if wait else None), look=f"`sluice job {job_id}`")
     try:
-        job = api.json(act(job_id, action, body, _ASK_SECONDS if wait else None))
         if wait and job["waiting_for"]:
             say(f"{line(job)}; waiting for {job['waiting_for']}")
             # From here on only watch: a repeated command could undo what another user does meanwhile.

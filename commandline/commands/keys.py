@@ -46,7 +46,8 @@ def create(
         raise usage("say for which organisation the key is (--organisation ORG), or --all-organisations")
     role_named: Any = one_of(role, ROLES)
     kind_named: Any = one_of(kind, KINDS)
-    made = Api().json(create_key(name, role_named, organisations=organisation, kind=kind_named, expires_days=expires))
+    asked = create_key(name, role_named, organisations=organisation, kind=kind_named, expires_days=expires)
+    made = Api().json(asked, look="`sluice keys list`")
     if as_json:
         print_json(made)
         return
@@ -85,7 +86,7 @@ def revoke(
 
     if not key_id.isascii() or not key_id.isalnum():
         raise usage(f"{key_id[:60]!r} is not a key's id; `sluice keys list` shows them")
-    key = Api().json(revoke_key(key_id))
+    key = Api().json(revoke_key(key_id), look="`sluice keys list`")
     if as_json:
         print_json(key)
     else:

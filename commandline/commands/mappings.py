@@ -76,7 +76,7 @@ def save(
     body["set"] |= arguments.constants(set_ or [])
     if body["dataset"] is None:
         raise usage("say what the rows are with --dataset, or take all of it from a job with --from-job")
-    kept = api.json(save_mapping(_path(name), **body, organisation=organisation))
+    kept = api.json(save_mapping(_path(name), **body, organisation=organisation), look="`sluice mappings`")
     if as_json:
         print_json(kept)
     else:
@@ -91,7 +91,7 @@ def delete(name: Name, organisation: Organisation = "default") -> None:
     from commandline.connection import Api
     from commandline.view.output import out
 
-    Api().json(remove_mapping(_path(name), organisation=organisation))
+    Api().json(remove_mapping(_path(name), organisation=organisation), look="`sluice mappings`")
     out(f"Organisation {organisation} has no mapping {name}.")
 
 

@@ -34,8 +34,9 @@ def purge(
 
     api = Api()
     name = api.job(job_id)["id"]
+    asked = acting.purge(name, reason=reason, wait=_ASK_SECONDS if wait else None)
+    job = api.json(asked, look=f"`sluice job {name}`")
     try:
-        job = api.json(acting.purge(name, reason=reason, wait=_ASK_SECONDS if wait else None))
         if wait:
             job = _until_done(api, job, say)
     except KeyboardInterrupt:

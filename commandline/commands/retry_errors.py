@@ -29,5 +29,5 @@ def retry_errors(
 
     api = Api()
     name = api.job(job_id)["id"]
-    job = api.json(acting.retry_errors(name, file, reason=reason or None))
+    job = api.json(acting.retry_errors(name, file, reason=reason or None), look=f"`sluice job {name}`")
     conclude(job, wait=wait, as_json=as_json)

@@ -69,7 +69,7 @@ def create(
         operations=operation or [],
         events=[one_of(_typed(text), get_args(EventType)) for text in event or []],
     )
-    _show_secret(Api().json(asked), as_json)
+    _show_secret(Api().json(asked, look="`sluice webhooks list`"), as_json)
 
 
 @webhooks.command(name="list")
@@ -99,7 +99,7 @@ def delete(which: Which, organisation: Organisation = None) -> None:
 
     api = Api()
     found = _found(api, which, organisation)
-    api.json(delete_webhook(found["id"]))
+    api.json(delete_webhook(found["id"]), look="`sluice webhooks list`")
     out(f"Webhook {found['name']} of organisation {found['organisation']} is deleted.")
 
 
@@ -166,7 +166,7 @@ def redeliver(
 
     api = Api()
     found = _found(api, which, organisation)
-    sent = api.json(notifying.redeliver(found["id"], event_id))
+    sent = api.json(notifying.redeliver(found["id"], event_id), look="`sluice webhooks deliveries`")
     if as_json:
         print_json(sent)
     else:
@@ -183,7 +183,7 @@ def secret(which: Which, organisation: Organisation = None, as_json: AsJson = Fa
 
     api = Api()
     found = _found(api, which, organisation)
-    _show_secret(api.json(renew_webhook_secret(found["id"])), as_json)
+    _show_secret(api.json(renew_webhook_secret(found["id"]), look="`sluice webhooks list`"), as_json)
 
 
 def _show_secret(made: Json, as_json: bool) -> None:

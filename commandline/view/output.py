@@ -21,8 +21,9 @@ def sending(name: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], N
     if quiet or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from runtime.text.remarks import Remarks
 
     columns = (
         TextColumn("Sending {task.description}", markup=False),
@@ -30,7 +31,7 @@ def sending(name: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], N
         DownloadColumn(),
         TransferSpeedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Remarks(), transient=True) as bar:
         task = bar.add_task(visible(name), total=total)
         yield lambda sent: bar.update(task, completed=sent)
 
@@ -47,12 +48,12 @@ def live(*, quiet: bool) -> Iterator[tuple[Callable[[Json], None], Callable[[str
     if not sys.stderr.isatty():
         yield _Lines(), say
         return
-    from rich.console import Console
     from rich.live import Live
 
     from commandline.view.progress_line import JobBar
+    from runtime.text.remarks import Remarks
 
-    with Live(JobBar(None), console=Console(stderr=True), refresh_per_second=10) as bar:
+    with Live(JobBar(None), console=Remarks(), refresh_per_second=10) as bar:
         yield (
             lambda job: bar.update(JobBar(job)),
             lambda text: bar.console.print(visible(text), markup=False, highlight=False, soft_wrap=True),

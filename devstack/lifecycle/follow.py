@@ -108,8 +108,9 @@ def _changing_line() -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield print_change
         return
-    from rich.console import Console
     from rich.text import Text
 
-    with Console(stderr=True).status("Starting ...") as status:
+    from runtime.text.remarks import Remarks
+
+    with Remarks().status("Starting ...") as status:
         yield lambda text: status.update(Text(f"Starting: {visible(text)}"))

@@ -126,12 +126,13 @@ def _jgo_download(package: Package, folder: Path, progress: Progress) -> Path:
 
 @contextlib.contextmanager
 def _progress_bar(total_bytes: int) -> Iterator[Progress]:
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 
+    from runtime.text.remarks import Remarks
+
     columns: tuple[Any, ...] = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    console = Remarks()
     if not console.is_terminal:
         console.print(f"Downloading Kafka and Elasticsearch (once), {total_bytes / 1e6:.0f} MB ...")
     with Bars(

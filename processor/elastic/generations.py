@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from processor.elastic.bulk import BulkSink, Gate
 from processor.errors import CannotGoOnError
+from runtime.clock import Clock
 from schemas.generations import (
     KNOWN_MS,
     SINCE,
@@ -23,14 +25,26 @@ _MADE: Final = "*.mappings._meta,*.mappings.dynamic"
 """The part of a mapping that one of `migrate` has, and none that Elasticsearch has guessed."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a look-up has found. It holds for `KNOWN_MS`, and for jobs that are made before `until`: a clock that is set
+    back meanwhile gives later jobs an earlier time."""
+
+    generations: list[Generation]
+    until: int
+    """Milliseconds since 1970."""
+    asked_at: float
+    """Seconds of the monotonic clock."""
+
+
 class Generations:
     """Looks up which index a job writes into, and begins new ones."""
 
-    def __init__(self, prefix: str, sink: BulkSink, now_ms: Callable[[], int]) -> None:
+    def __init__(self, prefix: str, sink: BulkSink, clock: Clock) -> None:
         self._prefix = prefix
         self._sink = sink
-        self._now_ms = now_ms
-        self._known: dict[str, tuple[int, list[Generation]]] = {}
+        self._clock = clock
+        self._known: dict[str, _Found] = {}
 
     async def of(self, job: Job, gate: Gate) -> str:
         """The index that the job writes into.
@@ -39,17 +53,20 @@ class Generations:
             CannotGoOnError: it is not there, and Elasticsearch would make one with a mapping that it guesses; and as
                 `BulkSink.ask`.
         """
-        looked_up_at, found = self._known.get(job.dataset, (-1, []))
-        if looked_up_at < 0 or job.created_at >= looked_up_at + KNOWN_MS:
-            found = await self._look_up(job.dataset, job.created_at, gate)
-        return index_of(found, job.created_at)
+        known = self._known.get(job.dataset)
+        if known is not None and job.created_at < known.until and self._age_ms(known) < KNOWN_MS:
+            return index_of(known.generations, job.created_at)
+        return index_of(await self._look_up(job.dataset, job.created_at, gate), job.created_at)
+
+    def _age_ms(self, known: _Found) -> float:
+        return (self._clock.monotonic() - known.asked_at) * 1000
 
     async def roll(self, dataset: str, most_bytes: int, gate: Gate) -> Generation | None:
         """Begin a new generation if the newest one has more bytes than that; None: it has not. Raises as `of`.
 
         The aliases follow. Several workers may do so at once: the name of the index decides.
         """
-        client, now = self._sink.client, self._now_ms()
+        client, now = self._sink.client, self._clock.now_ms()
         found = await self._look_up(dataset, now, gate)
         actions = alias_actions(self._prefix, dataset, found, now)
         await self._sink.ask(lambda: client.indices.update_aliases(actions=actions), gate)
@@ -65,7 +82,7 @@ class Generations:
 
     async def _look_up(self, dataset: str, at: int, gate: Gate) -> list[Generation]:
         """The generations of a dataset; the one that jobs of this time write into is there. Raises as `of`."""
-        asked_at = self._now_ms()
+        until, asked_at = self._clock.now_ms() + KNOWN_MS, self._clock.monotonic()
         client, indices = self._sink.client, data_indices(self._prefix, dataset)
         answer = await self._sink.ask(
             lambda: client.indices.get_mapping(index=indices, ignore_unavailable=True, filter_path=_MADE), gate
@@ -76,7 +93,7 @@ class Generations:
                 f"Elasticsearch has no index {index} with the mapping of dataset {dataset}: run `sluice migrate`, "
                 f"then resume"
             )
-        self._known[dataset] = asked_at, found
+        self._known[dataset] = _Found(found, until, asked_at)
         return found
 
     async def _size(self, index: str, gate: Gate) -> int:

@@ -95,9 +95,10 @@ class Batches:
             traced = span("batch", self.traces.get(job.id), job=job.id, blocks=len(taken))
             with self.failures.failing_only(job), traced:
                 outcomes = await self._carry_out(job, lanes, [block for _, _, block in taken])
-        except FencedError as error:
-            if isinstance(error, UnansweredError):  # the next owner has to wait for what may still come of it
-                self.lanes.unquiesced.update(lane.partition for lane in lanes if self.lanes.is_current(lane))
+        except UnansweredError:
+            self.lanes.left_unanswered(lane.partition for lane in lanes if self.lanes.is_current(lane))
+        except FencedError:
+            pass  # the job is paused, or a lane is another worker's by now
         finally:
             if outcomes:
                 for (lane, loaded, _), outcome in zip(taken, outcomes, strict=True):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from control.creation.inspection import awaits_inspection
 from control.predicates import counting, making_file
 from processor.erasure.purging import Purging
-from processor.errors import FencedError
+from processor.errors import FencedError, UnansweredError
 from processor.execution.failures import JobFailures
 from processor.execution.tasks import BackgroundTasks
 from processor.execution.work_factory import WorkFactory
@@ -75,6 +75,9 @@ class JobSteps:
         self.lanes.purging.append(job)
         try:
             report = await self.purging.purge(job, self.works.gates.of_job_step(job))
+        except UnansweredError:
+            self.lanes.left_unanswered([JOB_STEP_PARTITION])
+            return
         except FencedError:
             return  # partition 0 belongs to another worker by now, which goes on with it
         finally:
@@ -87,6 +90,8 @@ class JobSteps:
                 operation, work = await self.works.for_job_step(job)
                 report = await step(operation, work)
                 await self.publisher.publish("reports", job.id.encode(), encode(report))
+        except UnansweredError:
+            self.lanes.left_unanswered([JOB_STEP_PARTITION])
         except FencedError:
             pass  # the job is paused, or partition 0 belongs to another worker by now
         finally:

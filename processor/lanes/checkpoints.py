@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from control.budget import overspent, watched
@@ -16,6 +16,7 @@ from processor.lanes.owned_lanes import Lanes
 from processor.stream.acknowledgement import Acknowledgeable
 from processor.stream.lease import Lease
 from processor.stream.publisher import RecordPublisher
+from runtime.clock import Clock
 from schemas.job import Job, LaneTotals
 from schemas.messages.codec import encode
 from schemas.messages.commands import LanesCounted, LanesDone, LanesRested
@@ -51,7 +52,7 @@ class Checkpoints:
         jobs: JobTable,
         lanes: Lanes,
         publisher: RecordPublisher,
-        now_ms: Callable[[], int],
+        clock: Clock,
         lease: Lease,
         worker: str = "",
     ) -> None:
@@ -59,7 +60,7 @@ class Checkpoints:
         self._jobs = jobs
         self._lanes = lanes
         self._publisher = publisher
-        self._now_ms = now_ms
+        self._clock = clock
         self._lease = lease
         self._worker = worker
         self._due = asyncio.Event()
@@ -77,7 +78,7 @@ class Checkpoints:
         self._changed: set[str] = set()
         """Jobs of which there may be something to report besides that their lanes have stopped."""
         self._progress: set[Lane] = set()
-        self._progress_at_ms = 0
+        self._progress_at = -math.inf
 
     def touch(self, lane: Lane) -> None:
         """The lane has changed."""
@@ -161,7 +162,7 @@ class Checkpoints:
             self._urgent.clear()
             events, self._unacknowledged = self._unacknowledged, []
             records, self._tombstones = self._tombstones, []
-            now = self._now_ms()
+            now = self._clock.now_ms()
             for lane in self._dirty:
                 if self._lanes.writes_record(lane):
                     key = lane_key(lane.job_id, lane.partition, lane.phase)
@@ -174,9 +175,10 @@ class Checkpoints:
             await self._report(counts_due=bool(progress))
 
     def _progress_records(self, now: int) -> list[Record]:
-        if now - self._progress_at_ms < PROGRESS_SECONDS * 1000:
+        since = self._clock.monotonic()
+        if since - self._progress_at < PROGRESS_SECONDS:
             return []
-        self._progress_at_ms = now
+        self._progress_at = since
         lanes, self._progress = self._progress, set()
         records: list[Record] = []
         for lane in lanes:

@@ -127,6 +127,11 @@ class Lanes:
         self.failed_in.clear()
         self.inherit((), {}, ())
 
+    def left_unanswered(self, partitions: Iterable[int]) -> None:
+        """A write on these partitions was ended without an answer, and may still be carried out: no job has stopped on
+        them, and their next owner waits. Partitions that this worker does not own any more it has left unclosed."""
+        self.unquiesced |= self.owned.intersection(partitions)
+
     def rested(self, job: Job, reported: set[int]) -> dict[int, RestedLane]:
         """The quiesced partitions on which a halting job has nothing in flight, and that were not reported yet."""
         found = {}

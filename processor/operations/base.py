@@ -50,7 +50,10 @@ class FileOperation(Operation, Protocol):
         ...
 
     async def keep(self, work: Work) -> None:
-        """Every minute as long as the job is not over, a pause included: keep alive what its work needs."""
+        """Every minute as long as the job is not over, a pause included: keep alive what its work needs.
+
+        It writes nothing: a job counts as paused while this goes on.
+        """
         ...
 
 

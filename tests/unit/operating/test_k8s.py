@@ -47,13 +47,7 @@ pytestmark = pytest.mark.skipif(builder() is None, reason="neither kubectl nor k
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 KUBERNETES = ("1.32", "1.37")
 """The oldest and the newest version that the manifests are held against."""
-EVERYTHING = """
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-namespace: sluice
-resources: [../prod]
-components: [../../components/s3, ../../components/one-node, ../../components/datasets]
-"""
+COMPONENTS = sorted(folder.name for folder in (K8S / "components").iterdir())
 FROM_OPERATORS = {
     "sluice-cluster-ca-cert": "Strimzi",
     "sluice-es-elastic-user": "ECK",
@@ -70,8 +64,18 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(K8S, folder)
     everything = folder / "overlays" / "everything"
     everything.mkdir()
-    (everything / "kustomization.yaml").write_text(EVERYTHING, "utf-8")
+    added = [f"../../components/{each}" for each in COMPONENTS if each not in components_of("overlays/prod")]
+    overlay = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "namespace": "sluice"}
+    overlay |= {"resources": ["../prod"], "components": added}
+    (everything / "kustomization.yaml").write_text(yaml.safe_dump(overlay), "utf-8")
     return folder
+
+
+def components_of(place: str) -> set[str]:
+    """The components that an overlay or a component takes in, and those that these do."""
+    taken = yaml.safe_load((K8S / place / "kustomization.yaml").read_text("utf-8")).get("components", [])
+    names = {Path(each).name for each in taken}
+    return names.union(*(components_of(f"components/{each}") for each in names))
 
 
 @pytest.fixture(scope="module")
@@ -292,6 +296,22 @@ def test_kafka_keeps_what_it_has_confirmed(rendered: dict[str, list[Json]]) -> N
         int(given["SLUICE_TOPIC_REPLICATION"]) == config["default.replication.factor"] == pool["spec"]["replicas"] == 3
     )
     assert config["min.insync.replicas"] == config["transaction.state.log.min.isr"] == 2
+
+
+def test_brokers_start_on_nodes_without_a_label_unless_zones_are_asked_for(rendered: dict[str, list[Json]]) -> None:
+    """Strimzi makes a required affinity to nodes with the label of `rack`."""
+    racks = {}
+    for overlay in ("prod", "everything"):
+        (kafka,) = of_kind(rendered[overlay], "Kafka")
+        racks[overlay] = kafka["spec"]["kafka"].get("rack")
+    assert racks == {"prod": None, "everything": {"topologyKey": "topology.kubernetes.io/zone"}}
+    for item in rendered["prod"]:
+        assert "nodeAffinity" not in yaml.safe_dump(item) and "DoNotSchedule" not in yaml.safe_dump(item), name(item)
+
+
+def test_every_component_is_documented() -> None:
+    documented = (ROOT / "docs" / "deploying.md").read_text("utf-8")
+    assert [each for each in COMPONENTS if f"| `components/{each}` |" not in documented] == []
 
 
 def test_there_are_never_more_workers_than_partitions(rendered: dict[str, list[Json]]) -> None:

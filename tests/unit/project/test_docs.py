@@ -15,10 +15,13 @@ import typer.main
 
 from api import access_page
 from api.jobs.limits import CONNECTION_LIMITS
+from commandline.errors import exit_code_for
 from control import states_page
 from control.creation import limits_page
+from control.moves import VERBS, allowed_states
 from devstack.cli import app
 from runtime.settings import Settings
+from schemas.job import State
 from schemas.policies.retention import EXPIRING, Retention
 from tests.support.places import ROOT
 
@@ -118,6 +121,30 @@ def test_every_command_is_described() -> None:
     text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
     missing = [name for name, command in commands.items() if not command.hidden and f"`sluice {name}" not in text]
     assert missing == []
+
+
+BESIDE = {
+    (State.QUEUED, "resume"), (State.PAUSED, "pause"), (State.ROLLBACK_PAUSED, "pause"),
+    (State.COMPLETED, "start"), (State.COMPLETED_WITH_ERRORS, "start"), (State.ROLLED_BACK, "rollback"),
+}  # fmt: skip
+"""Requests that move some jobs in a state: to go on at a time, or at another one; of a dry run; with force."""
+
+
+def test_the_table_of_states_names_what_can_be_done_in_each() -> None:
+    text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([A-Z_]+) \| .* \| (.*) \|$", text, re.MULTILINE)
+    told = {(State(state), verb) for state, cell in rows for verb in re.findall(r"`([a-z-]+)", cell)}
+    assert [state for state, _ in rows] == list(State)
+    moves = {(state, verb) for request, verb in VERBS.items() for state in allowed_states(request)}
+    assert {(state, verb) for state, verb in told if verb in VERBS.values()} == moves | BESIDE
+
+
+def test_the_table_of_exit_codes_names_the_refusals_that_scripts_tell_apart() -> None:
+    text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([0-9]+) \| (.*) \|$", text.partition("### Exit codes")[2], re.MULTILINE)
+    told = {int(status): int(code) for code, cell in rows for status in re.findall(r"\b(4[0-9]{2})\b", cell)}
+    assert {409, 413, 429} <= told.keys()
+    assert {status: exit_code_for(status) for status in told} == told
 
 
 def sources() -> list[Path]:

@@ -11,6 +11,7 @@ import pytest
 from processor.elastic.bulk import BulkSink
 from processor.elastic.generations import _MADE, Generations, rolling
 from processor.errors import CannotGoOnError
+from runtime.clock import Clock
 from runtime.datasets import load_datasets
 from schemas.generations import (
     KNOWN_MS,
@@ -91,7 +92,7 @@ def test_nothing_is_written_into_an_index_that_migrate_has_not_made() -> None:
     async def story() -> None:
         indices = Indices()
         client: Any = SimpleNamespace(indices=indices, options=indices.options)
-        generations = Generations("s", BulkSink(client), lambda: NOW)
+        generations = Generations("s", BulkSink(client), Clock(now_ms=lambda: NOW))
         job: Any = SimpleNamespace(dataset="people", created_at=NOW)
         later: Any = SimpleNamespace(dataset="people", created_at=NOW + 1)
         for there in ({}, described(_000002=NOW + 1), {"s-data-people-x": {}}):
@@ -103,7 +104,8 @@ def test_nothing_is_written_into_an_index_that_migrate_has_not_made() -> None:
         indices.mappings = {FIRST: {"mappings": {"dynamic": "strict"}}, **described(_000002=NOW + 1)}
         assert await generations.of(job, lambda: None) == FIRST, "it looks again"
         del indices.mappings[FIRST]  # as an index may be whose jobs are all over
-        assert await Generations("s", BulkSink(client), lambda: NOW).of(later, lambda: None) == f"{FIRST}.000002"
+        generations = Generations("s", BulkSink(client), Clock(now_ms=lambda: NOW))
+        assert await generations.of(later, lambda: None) == f"{FIRST}.000002"
 
     asyncio.run(story())
 
@@ -121,8 +123,9 @@ def test_a_worker_learns_of_an_index_before_a_job_may_write_into_it() -> None:
     async def story() -> None:
         indices = Indices()
         client: Any = SimpleNamespace(indices=indices, options=indices.options)
-        clock = SimpleNamespace(now=NOW)
-        one, other = (Generations("s", BulkSink(client), lambda: clock.now) for _ in range(2))
+        times = SimpleNamespace(now=NOW, passed=0.0)
+        clock = Clock(now_ms=lambda: times.now, monotonic=lambda: times.passed)
+        one, other = (Generations("s", BulkSink(client), clock) for _ in range(2))
 
         def job(created_at: int) -> Any:
             return SimpleNamespace(dataset="people", created_at=created_at)
@@ -137,8 +140,28 @@ def test_a_worker_learns_of_an_index_before_a_job_may_write_into_it() -> None:
         assert await one.roll("people", 1000, gate) is None  # until its time has come
         asked = indices.asked
         assert await other.of(job(NOW + KNOWN_MS - 1), gate) == FIRST and indices.asked == asked
-        clock.now += LEAD_MS
+        times.now += LEAD_MS
         assert await other.of(job(begun.since), gate) == begun.index and indices.asked == asked + 1
         assert await other.of(job(begun.since - 1), gate) == FIRST
+
+    asyncio.run(story())
+
+
+def test_a_worker_learns_of_an_index_although_the_clock_has_been_set_back() -> None:
+    async def story() -> None:
+        indices = Indices()
+        client: Any = SimpleNamespace(indices=indices, options=indices.options)
+        times = SimpleNamespace(now=NOW, passed=0.0)
+        clock = Clock(now_ms=lambda: times.now, monotonic=lambda: times.passed)
+        one, other = (Generations("s", BulkSink(client), clock) for _ in range(2))
+        job: Any = SimpleNamespace(dataset="people", created_at=NOW)
+        assert await other.of(job, lambda: None) == FIRST
+        times.now -= 3_600_000
+        indices.size = 1001
+        begun = await one.roll("people", 1000, lambda: None)
+        assert begun is not None and begun.since < NOW
+        times.now, times.passed = begun.since, LEAD_MS / 1000
+        later: Any = SimpleNamespace(dataset="people", created_at=begun.since)
+        assert await other.of(later, lambda: None) == begun.index
 
     asyncio.run(story())

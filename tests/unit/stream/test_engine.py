@@ -9,11 +9,14 @@ from typing import Any, cast
 
 import pytest
 from aiokafka.errors import KafkaError
+from elastic_transport import ConnectionTimeout
 from msgspec.structs import replace
 
 from control.jobtable import JobTable
+from processor import assembly
 from processor.assembly import make_engine
 from processor.elastic import reading
+from processor.elastic.bulk import BulkSink, Gate
 from processor.erasure.purging import Purging
 from processor.errors import CannotGoOnError, FencedError, UnansweredError
 from processor.execution import searching
@@ -43,6 +46,7 @@ from schemas.messages.commands import (
 from schemas.messages.dead_letters import DeadLetter
 from schemas.messages.lanes import OWNER_KEY, LaneRecord, OwnerRecord, lane_key, owner_key
 from tests.support.in_memory.control import world_in
+from tests.support.stubs.bulk import StubClient
 
 Record = tuple[str, bytes, bytes | None, int | None]
 SETTINGS = Settings(topic_partitions=2)
@@ -759,6 +763,108 @@ def test_a_job_that_is_paused_while_its_file_is_made_has_not_stopped_until_that_
         assert set(worker.reports(LanesRested)[1].lanes) == {0}
         assert worker.reports(FileFinished) == [] and worker.failed == [], "the gate is closed"
         running.cancel()
+
+    tell(story)
+
+
+STEPS = ["finish", "discard", "left over", "purge"]
+
+
+class Silent:
+    """Elasticsearch, which is too slow for a write until `answering`. It may carry out each try later."""
+
+    def __init__(self) -> None:
+        self.client = StubClient()
+        self.tries = 0
+        self.answering = False
+        self.sink = BulkSink(cast(Any, self), clock=Clock(monotonic=lambda: 7.0, sleep=lambda _: asyncio.sleep(0)))
+
+    async def bulk(self, **request: Any) -> Any:
+        self.tries += 1
+        if not self.answering:
+            raise ConnectionTimeout("slow")
+        return await self.client.bulk(**request)
+
+    async def write(self, gate: Gate) -> None:
+        await self.sink.send([b'{"index":{"_index":"i","_id":"j1:1"}}\n{"n":1}'], gate)
+
+
+class Writing(Steps):
+    """An operation that writes in one of its steps that are done once for a job. It is a store of values as well."""
+
+    def __init__(self, step: str, silent: Silent) -> None:
+        super().__init__(makes_file=True)
+        self.name = self.step = step
+        self.silent = silent
+
+    async def _write(self, step: str, gate: Gate) -> None:
+        if step == self.step:
+            await self.silent.write(gate)
+
+    async def finish(self, work: Any) -> None:
+        await self._write("finish", work.gate)
+
+    async def discard(self, work: Any) -> int:
+        await self._write("discard", work.gate)
+        return 3
+
+    async def left_over(self, work: Any) -> tuple[int, int]:
+        await self._write("left over", work.gate)
+        return 2, 9
+
+    async def remove(self, _: Any, gate: Gate) -> None:
+        await self._write("purge", gate)
+
+
+async def writing_in(step: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Worker, Silent, Job]:
+    """A worker that owns both partitions, and waits for the answer to a write in this step."""
+    silent = Silent()
+    operation = Writing(step, silent)
+    monkeypatch.setattr(assembly, "stores", lambda *_: (operation,))
+    job = finishing() if step == "finish" else checking()
+    if step == "purge":
+        job = replace(world_in(State.COMPLETED).job(), operation="export", purging=True)
+    worker = Worker(operation)
+    await worker.own(job, [0, 1])
+    await until(lambda: silent.tries)
+    return worker, silent, job
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_that_writes_is_not_over_in_the_next_epoch_until_its_write_is_answered(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        worker, silent, job = await writing_in(step, monkeypatch)
+        running = asyncio.create_task(worker.engine.run())
+        states: dict[str, dict[str, Any]] = {"finish": {"state": State.PAUSING}, "purge": {"purging": False}}
+        worker.change(job, epoch=job.epoch + 1, **states.get(step, {"halting": True}))
+        if step != "purge":
+            await until(lambda: worker.reports(LanesRested))
+        tries = silent.tries
+        await until(lambda: silent.tries > tries + 5)
+        assert [set(report.lanes) for report in worker.reports(LanesRested)] == [{1}] * (step != "purge")
+        silent.answering = True
+        if step == "purge":
+            await until(lambda: silent.client.requests)
+        else:
+            await until(lambda: len(worker.reports(LanesRested)) == 2)
+            assert set(worker.reports(LanesRested)[1].lanes) == {0}
+        await worker.engine.revoked()
+        assert worker.owners[2:] == [(0, True), (1, True)] and worker.failed == []
+        running.cancel()
+
+    tell(story)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_partition_0_is_not_closed_while_the_write_of_a_step_may_still_be_carried_out(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        worker, _, _ = await writing_in(step, monkeypatch)
+        await worker.engine.revoked()
+        assert worker.owners[2:] == [(1, True)] and worker.failed == []
 
     tell(story)
 

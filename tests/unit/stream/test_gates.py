@@ -105,8 +105,8 @@ def test_a_gate_closes_after_what_makes_a_write_void(name: str, event: Callable[
         return
     with pytest.raises(FencedError) as closed:
         gate()
-    # Only a worker that still has the lane may find out what became of a write.
-    moved_on = name == "of_blocks" and event in (pause, resume, forget)
+    # Only a worker that still has the partition may find out what became of a write.
+    moved_on = event in (pause, resume, forget)
     assert isinstance(closed.value, StoppedError) == moved_on
 
 

@@ -68,7 +68,7 @@ class World:
         self.closed = 0
         self.owned = True
         self.metrics = WebhookMetrics(CollectorRegistry())
-        clock = Clock(now_ms=lambda: self.now, sleep=self.sleep)
+        clock = Clock(now_ms=lambda: self.now, monotonic=lambda: self.now / 1000, sleep=self.sleep)
         self.deliverer = Deliverer(
             self.store, lambda: self, patience_ms, self.metrics, lambda: self.owned, lambda: 10**9, clock, lambda: 0.0
         )
@@ -253,7 +253,16 @@ def test_a_lane_forgets_what_was_delivered_elsewhere() -> None:
     lane.offer(one)
     lane.offer(replace(one, status="delivered"))
     assert lane.idle
-    assert lane.take(NOW) is None
+    assert lane.take(NOW, 0.0) is None
+
+
+def test_a_receiver_is_asked_again_in_time_although_the_clock_has_been_set_back() -> None:
+    world, queue = World(lambda *_: TAKEN), ReceiverQueue()
+    queue.offer(world.pend(1, due_at=NOW - 7_200_000))
+    queue.met(AWAY, 10.0, 0.0)
+    left = queue.seconds_left(NOW - 3_600_000, 10.0)
+    assert left and queue.take(NOW - 3_600_000, 10.0) is None
+    assert queue.take(NOW - 3_600_000, 10.0 + left) is not None
 
 
 # -- from events to deliveries ----------------------------------------------------------------------------------------
