@@ -26,7 +26,10 @@ from schemas.topics import TopicName
 
 Record = tuple[TopicName, bytes, bytes | None, int | None]
 FLUSH_SECONDS = 0.05
-"""How long changes are gathered before they are written; what a pause or a probe waits for is written at once."""
+"""How long changes are gathered that a job's end or its limit of errors waits for. What a pause or a probe waits for is
+written at once."""
+STEADY_SECONDS = 0.25
+"""How long changes are gathered that nothing waits for: each checkpoint costs this worker, Kafka and all followers."""
 PROGRESS_SECONDS = 0.5
 
 
@@ -64,6 +67,7 @@ class Checkpoints:
         self._lease = lease
         self._worker = worker
         self._due = asyncio.Event()
+        self._soon = asyncio.Event()
         self._urgent = asyncio.Event()
         self._writing = asyncio.Lock()
         self._dirty: set[Lane] = set()
@@ -87,8 +91,14 @@ class Checkpoints:
         self._changed.add(lane.job_id)
         job = self._jobs.get(lane.job_id)
         if lane.job_id in self._stopping or (job is not None and rows_within(job)):
-            self._urgent.set()
+            self._hurry()
+        elif job is not None and (watched(job) or self._lanes.is_done(lane, job)):
+            self._soon.set()
         self._due.set()
+
+    def _hurry(self) -> None:
+        self._urgent.set()
+        self._soon.set()
 
     def show(self, lane: Lane) -> None:
         """What the lane shows has changed, and nothing that it counts: that is neither progress nor to be reported."""
@@ -102,7 +112,7 @@ class Checkpoints:
 
     def report_soon(self) -> None:
         """Report at once: a state that the control agent waits for may have come about."""
-        self._urgent.set()
+        self._hurry()
         self._due.set()
 
     def job_changed(self, job: Job) -> None:
@@ -110,11 +120,11 @@ class Checkpoints:
         self._changed.add(job.id)
         if self._to_be_proved(job):
             self._stopping.add(job.id)
-            self._urgent.set()
+            self._hurry()
         else:
             self._stopping.discard(job.id)
             if self._lanes.done(job, self._done[job.id].within(job.run)):
-                self._urgent.set()
+                self._hurry()
         self._due.set()
 
     def drop(self, job_id: str, lanes: list[Lane]) -> None:
@@ -145,21 +155,18 @@ class Checkpoints:
     async def run(self) -> None:
         """Write what is due, for ever. Raises KafkaError when Kafka does not take it: the process should end then."""
         while True:
-            try:
-                async with asyncio.timeout(PROGRESS_SECONDS if self._progress else None):
-                    await self._due.wait()
-                async with asyncio.timeout(FLUSH_SECONDS):
-                    await self._urgent.wait()
-            except TimeoutError:
-                pass
+            if await _set_within(PROGRESS_SECONDS if self._progress else None, self._due):
+                urgent = await _set_within(FLUSH_SECONDS, self._urgent)
+                if not urgent and not self._soon.is_set():
+                    await _set_within(STEADY_SECONDS - FLUSH_SECONDS, self._soon)
             await self.flush()
 
     async def flush(self) -> None:
         """Write everything noted so far, acknowledge it, and report."""
         async with self._writing:
             self._lease.require()  # a checkpoint of a worker that has lost the partition would hide its owner's
-            self._due.clear()
-            self._urgent.clear()
+            for event in (self._due, self._soon, self._urgent):
+                event.clear()
             events, self._unacknowledged = self._unacknowledged, []
             records, self._tombstones = self._tombstones, []
             now = self._clock.now_ms()
@@ -170,8 +177,8 @@ class Checkpoints:
             self._dirty.clear()
             progress = self._progress_records(now)
             await self._publisher.publish_all([*records, *progress])
-            for event in events:
-                event.ack()
+            for acknowledged in events:
+                acknowledged.ack()
             await self._report(counts_due=bool(progress))
 
     def _progress_records(self, now: int) -> list[Record]:
@@ -250,3 +257,12 @@ class Checkpoints:
             return news
         known = {**job.lanes_counted, **sent, **news}
         return news if overspent(job, sum(known.values(), LaneTotals())) else {}
+
+
+async def _set_within(seconds: float | None, event: asyncio.Event) -> bool:
+    """Wait until the event is set, at most so many seconds; whether it is."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

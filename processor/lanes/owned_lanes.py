@@ -163,15 +163,21 @@ class Lanes:
 
     def done(self, job: Job, reported: set[int]) -> dict[int, LaneTotals]:
         """The lanes that have dealt with all their blocks, and that were not reported yet."""
-        progress = job.current_input
-        if not progress.ended:
+        if not job.current_input.ended:
             return {}
         return {
             lane.partition: lane.totals
             for lane in self.of(job.id)
-            if lane.run == job.run
-            and lane.partition not in reported
+            if lane.partition not in reported and self.is_done(lane, job)
+        }
+
+    def is_done(self, lane: Lane, job: Job) -> bool:
+        """Whether the lane has dealt with all its blocks, and the control agent may not know so yet."""
+        progress = job.current_input
+        return (
+            progress.ended
+            and lane.run == job.run
             and lane.partition not in job.lanes_done
             and lane.partition < len(progress.blocks_per_partition)
             and lane.done(progress.blocks_per_partition[lane.partition])
-        }
+        )
