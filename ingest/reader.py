@@ -39,6 +39,7 @@ from runtime.readiness import Readiness
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import parent_in
+from runtime.topics.headers import headers_of
 from schemas.job import Input, Job
 from schemas.messages.codec import UndecodableError, decode
 from schemas.messages.dead_letters import RejectedRecord
@@ -157,7 +158,7 @@ class Reader:
         try:
             plan: Plan = decode(value, Plan)
         except UndecodableError as error:
-            if format_of(record.headers()) > FORMAT:
+            if format_of(headers_of(record)) > FORMAT:
                 told = as_event("job.not_understood", job=(record.key() or b"").decode("utf-8", "replace"))
                 log.warning("a plan of a newer version waits for a reader that understands it: %s", error, extra=told)
                 return  # it is not acknowledged
@@ -165,7 +166,7 @@ class Reader:
             log.error("this is no plan: %s", rejected, extra=as_event("record.unreadable", partition=partition))
             self._publisher.reject(rejected, lambda: self._offsets.done(partition, offset))
             return
-        self._waiting.append(PendingPlan(plan, partition, offset, parent_in(record.headers())))
+        self._waiting.append(PendingPlan(plan, partition, offset, parent_in(headers_of(record))))
 
     def _begin(self) -> None:
         """Begin the plans that may begin, as far as there are slots; have one leave its slot if another organisation is

@@ -21,6 +21,7 @@ from runtime.clients import async_elasticsearch
 from runtime.clock import now_ms
 from runtime.provision import provision_indices
 from runtime.settings import Settings
+from runtime.topics.headers import headers_of
 from runtime.topics.reading import TopicReading
 from schemas.messages.codec import UndecodableError, decode
 from schemas.messages.dead_letters import FIRST_WRITTEN
@@ -90,7 +91,7 @@ class Reports:
                 return "jobs", job_item(self._prefix, record.job)
             if topic == topic_name(self._prefix, "progress"):
                 return "progress", progress_item(self._prefix, partition, offset, value)
-            headers = {name for name, _ in message.headers() or []}
+            headers = {name for name, _ in headers_of(message)}
             if "topic" in headers:
                 return "refused", None  # no row of a job, but a record that could not be taken for one
             return self._row_error(decode(value, RowError), FIRST_WRITTEN in headers)

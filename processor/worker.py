@@ -26,6 +26,7 @@ from processor.engine import Engine
 from processor.execution.timers import Timers
 from processor.metrics import WorkerMetrics
 from processor.reporter import Reporter
+from processor.stream.any_headers import read_any_headers
 from processor.stream.faust_app import pass_over_stopped_tasks
 from processor.stream.lease import Lease
 from processor.stream.log_reader import LogReader, read_lane_records
@@ -42,6 +43,7 @@ from runtime.readiness import Readiness
 from runtime.settings import Settings
 from runtime.telemetry.exporter import serve
 from runtime.telemetry.log_events import as_event
+from runtime.topics.headers import headers_of
 from runtime.topics.reading import TopicReading
 from schemas.topics import topic_name
 
@@ -179,7 +181,7 @@ async def recent_commands(config: Settings, since: int) -> list[tuple[int, Heade
 
     def read() -> list[tuple[int, Headers]]:
         reading = TopicReading(config, topic_name(config.prefix, "commands"), since_ms=max(1, since))
-        return [(record.offset() or 0, kept_headers(record.headers())) for record in reading]
+        return [(record.offset() or 0, kept_headers(headers_of(record))) for record in reading]
 
     return await asyncio.to_thread(read)
 
@@ -231,5 +233,6 @@ def run_worker(config: Settings) -> int:
     for sentence in untested_libraries():
         log.warning(sentence, extra=as_event("process.untested_library"))
     collect_seldom()
+    read_any_headers()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work(config, readiness))

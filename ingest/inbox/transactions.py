@@ -32,6 +32,7 @@ from runtime.clients import librdkafka_config, producer_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.topics.callbacks import GroupCallbacks
+from runtime.topics.headers import headers_of
 from runtime.topics.reading import TopicReading
 from schemas.messages.codec import UndecodableError, decode, encode
 from schemas.messages.dead_letters import RejectedRecord
@@ -120,7 +121,7 @@ class InboxConsumer:
                 continue
             partition = self.assigned.get(record.partition())
             if partition is not None:
-                headers = kept_headers(record.headers())
+                headers = kept_headers(headers_of(record))
                 if headers:
                     self.signed = True
                 taken = Record(record.offset(), record.key(), record.value(), headers, record.timestamp()[1])

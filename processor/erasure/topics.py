@@ -24,6 +24,7 @@ from runtime.clients import librdkafka_config, producer_config
 from runtime.clock import now_ms
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
+from runtime.topics.headers import headers_of
 from runtime.topics.reading import TopicReading
 from schemas.job import Job
 from schemas.messages.codec import UndecodableError, decode
@@ -84,7 +85,7 @@ class DeadLetters:
             partition, offset = message.partition() or 0, message.offset() or 0
             if offset >= ends[partition] or belongs(message, job_ids):
                 continue
-            written = first_written(dict(message.headers() or []).get(FIRST_WRITTEN), message.timestamp()[1])
+            written = first_written(dict(headers_of(message)).get(FIRST_WRITTEN), message.timestamp()[1])
             if written < oldest:
                 continue
             gate()  # the next owner may be at it by now
@@ -115,7 +116,7 @@ def _write_again(producer: Producer, message: Message, written: int, problems: l
             extra=as_event("store.trouble"),
         )
 
-    headers = {**dict(message.headers() or []), FIRST_WRITTEN: str(written).encode()}
+    headers = {**dict(headers_of(message)), FIRST_WRITTEN: str(written).encode()}
     place = message.topic() or "", message.value(), message.key(), message.partition() or 0
     while True:
         try:

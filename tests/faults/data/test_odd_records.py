@@ -18,6 +18,7 @@ from schemas.topics import TopicName, topic_name, topics
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_loaded
 from tests.support.processes.cluster import Cluster
+from tests.support.processes.odd_headers import send_odd_headers
 from tests.support.processes.upstream import Sender, end, rows_of, topic_job
 from tests.support.strategies import fuzzing
 from tests.support.waiting import PATIENCE
@@ -86,6 +87,11 @@ class Stranger:
                 self._produce(topic, None, None, places)
         assert self._producer.flush(PATIENCE) == 0
 
+    def send_odd_headers(self) -> None:
+        """To every topic, a record with a header whose name is no UTF-8, as only other languages' clients write it."""
+        names = [topic_name(self.cluster.settings.prefix, topic) for topic in TOPICS]
+        send_odd_headers(self.cluster.settings, names)
+
     def _produce(
         self, topic: TopicName, key: bytes | None, value: bytes | None, places: set[Any] | None = None
     ) -> None:
@@ -143,6 +149,7 @@ def test_whatever_is_on_the_topics_the_jobs_of_others_complete(
     cluster.expect(*EXPECTED)
     stranger = Stranger(cluster)
     stranger.send_garbage("early")
+    stranger.send_odd_headers()
     stranger.send([("commands", b"fuzz-a", fuzzing.deep(PauseJob(job_id="fuzz-a")))])
     round_number = 0
 
