@@ -23,6 +23,7 @@ from tests.support.waiting import PATIENCE
 # Runs a module as a program, and interrupts it at the first import beyond those that its handler needs.
 INTERRUPTED_AT_ITS_START = """
 import os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may run in a shell's background, which ignores it
 module = sys.argv.pop(1)
 before = {"runtime", "runtime.text", "runtime.text.interrupts", module.split(".")[0], module, f"{module}.__main__"}
 class Finder:
