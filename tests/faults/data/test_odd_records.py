@@ -11,6 +11,7 @@ from confluent_kafka import Producer
 from hypothesis import strategies as st
 
 from runtime.clients import librdkafka_config
+from runtime.topics.headers import headers_of
 from schemas.jsonschema import MESSAGES
 from schemas.messages.commands import PauseJob
 from schemas.messages.lanes import lane_key, owner_key
@@ -109,7 +110,7 @@ def dead_places(cluster: Cluster) -> set[tuple[str, int, int]]:
     """The places that dead letters name, each with a reason."""
     found = set()
     for record in records_of(cluster.settings, "dead-letters"):
-        headers = {name: text.decode() for name, text in record.headers() or []}
+        headers = {name: text.decode() for name, text in headers_of(record) if text is not None}
         if "topic" in headers:
             assert headers["reason"]
             found.add((headers["topic"], int(headers["partition"]), int(headers["offset"])))

@@ -27,7 +27,7 @@ class OddName(str):
 def send_odd_headers(settings: Settings, topics: Sequence[str]) -> None:
     """Write such a record to each of these topics, between two others in the same batch."""
     subprocess.run(
-        [sys.executable, "-m", "tests.support.processes.odd_headers", settings.kafka, *topics],
+        [sys.executable, "-m", "tests.support.processes.odd_headers", settings.bootstrap, *topics],
         cwd=ROOT,
         env={**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"},
         check=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,15 +74,15 @@ def test_confluent_kafka_s_error_is_a_record_without_headers() -> None:
         def headers(self) -> Any:
             raise SystemError("returned a result with an exception set")
 
-    assert headers_of(Message()) == []  # type: ignore[arg-type]
+        def set_headers(self, headers: Any) -> None:
+            self.headers = lambda: headers  # type: ignore[method-assign]
+
+    message: Any = Message()
+    assert headers_of(message) == [] == headers_of(message)
 
 
 def test_headers_are_asked_for_in_one_place() -> None:
     parts = ("api", "commandline", "control", "ingest", "processor", "runtime", "verify")
-    asking = [
-        file.relative_to(ROOT)
-        for part in parts
-        for file in (ROOT / part).rglob("*.py")
-        if re.search(r"\.headers\(\)", file.read_text("utf-8"))
-    ]
-    assert asking == [Path("runtime/topics/headers.py")]
+    files = (file for part in parts for file in (ROOT / part).rglob("*.py"))
+    asking = [file for file in files if re.search(r"\.headers\(\)", file.read_text("utf-8"))]
+    assert asking == []
