@@ -18,7 +18,7 @@ def headers_of(message: Message) -> Headers:
 
     A program in another language may give a header a name that is no UTF-8. confluent-kafka 2 then sets an error and
     returns a list with a hole all the same. A call in plain code does not look for errors beside an answer once it runs
-    often, and whoever meets the hole ends the process; so would a second call. Such a record counts as one without
+    often, and the code that meets the hole crashes; so would a second call. Such a record counts as one without
     headers, as in workers (`processor/stream/any_headers.py`): it has no signature.
     """
     try:
