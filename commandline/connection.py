@@ -23,7 +23,7 @@ from client.errors import (
 )
 from client.http import Connection
 from client.protocol.retrying import Retry
-from client.protocol.steps import Call, Coded, Effect, Flow, Send, Steps
+from client.protocol.steps import Coded, Effect, Flow, Send, Steps
 from client.requests import administration, making, reports
 from client.requests.files import Progress
 from client.sync import Shell
@@ -134,18 +134,12 @@ class _Shell(Shell):
     unanswered = False
 
     def _do(self, effect: Effect, streams: list[httpx2.Response]) -> Any:
-        records = isinstance(effect, Send) and _records(effect.call)
+        records = isinstance(effect, Send) and effect.call.method != "GET" and effect.call.records
         self.unanswered |= records
         done = super()._do(effect, streams)
         if records:
             self.unanswered = False
         return done
-
-
-def _records(call: Call[Any]) -> bool:
-    """Whether a request is a command: it does not only ask, and is no part of a file, which can be sent again."""
-    asks = call.method in ("GET", "HEAD", "PATCH") or call.path.endswith(("/estimate", "/test"))
-    return not asks and not (isinstance(call.json, dict) and call.json.get("preview"))
 
 
 @contextmanager

@@ -155,10 +155,11 @@ class Reader:
         partition, offset, value = record.partition(), record.offset(), record.value()
         if not self._offsets.received(partition, offset):
             return
+        headers = headers_of(record)
         try:
             plan: Plan = decode(value, Plan)
         except UndecodableError as error:
-            if format_of(headers_of(record)) > FORMAT:
+            if format_of(headers) > FORMAT:
                 told = as_event("job.not_understood", job=(record.key() or b"").decode("utf-8", "replace"))
                 log.warning("a plan of a newer version waits for a reader that understands it: %s", error, extra=told)
                 return  # it is not acknowledged
@@ -166,7 +167,7 @@ class Reader:
             log.error("this is no plan: %s", rejected, extra=as_event("record.unreadable", partition=partition))
             self._publisher.reject(rejected, lambda: self._offsets.done(partition, offset))
             return
-        self._waiting.append(PendingPlan(plan, partition, offset, parent_in(headers_of(record))))
+        self._waiting.append(PendingPlan(plan, partition, offset, parent_in(headers)))
 
     def _begin(self) -> None:
         """Begin the plans that may begin, as far as there are slots; have one leave its slot if another organisation is

@@ -35,6 +35,10 @@ class Call(Generic[T]):
     """Without a byte; None: the client's own."""
     repeatable: bool = True
     """Made twice it does what it does once. Any other is made again only where the server has not taken it in."""
+    records: bool = True
+    """The API records a command or a setting because of it, unless its method is GET. Not so of a question, a trial, or
+    a part of a file, which can be sent again.
+    """
     read_once: bool = False
     """The body can be read only once, so that a second try would send what is left of it. The call is made again only
     where there was no connection to send it on."""

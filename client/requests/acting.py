@@ -183,6 +183,7 @@ def many(body: Mapping[str, Any], wait: float | None) -> Steps[ManyAnswer]:
             answer=ManyAnswer,
             params={"wait": wait},
             json=dict(body),
+            records=not body.get("preview"),
             timeout_seconds=(wait or 0.0) + _MANY_SECONDS,
         )
     )

@@ -153,7 +153,7 @@ def estimate(
 
 def estimate_of(body: Mapping[str, Any]) -> Steps[Estimate]:
     """As `estimate`, of an export in REST's JSON."""
-    return asked(Call(method="POST", path="/v1/exports/estimate", answer=Estimate, json=dict(body)))
+    return asked(Call(method="POST", path="/v1/exports/estimate", answer=Estimate, json=dict(body), records=False))
 
 
 def create(job: Mapping[str, Any], idempotency_key: str | None = None) -> Steps[Job]:

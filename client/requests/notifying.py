@@ -79,7 +79,16 @@ def test_webhook(webhook: WebhookLike) -> Steps[WebhookTest]:
         TooManyRequests: another test of the organisation runs.
     """
     where = path("webhooks", _id_of(webhook), "test")
-    return asked(Call(method="POST", path=where, answer=WebhookTest, timeout_seconds=_TEST_SECONDS, repeatable=False))
+    return asked(
+        Call(
+            method="POST",
+            path=where,
+            answer=WebhookTest,
+            timeout_seconds=_TEST_SECONDS,
+            repeatable=False,
+            records=False,
+        )
+    )
 
 
 def deliveries(

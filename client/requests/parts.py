@@ -86,6 +86,7 @@ def _append(job_id: str, offset: int, data: bytes) -> Part[int]:
     # Not repeatable: a part whose answer was lost may have come, and the offset has to be asked for.
     call: Call[Any] = Call(
         method="PATCH",
+        records=False,
         path=path("jobs", job_id, "file"),
         content=data,
         headers=headers,

@@ -124,19 +124,19 @@ def marked(mark: Path) -> list[Identity]:
     deadline = time.monotonic() + _EXEC_SECONDS
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            while _begins(process) and time.monotonic() < deadline:
+            while not (variables := process.environ()) and _begins(process) and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
-            if process.environ().get(MARK) == str(mark) and process.status() != psutil.STATUS_ZOMBIE:
+            if variables.get(MARK) == str(mark) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(Identity.of(process.pid))
     return found
 
 
 def _begins(process: psutil.Process) -> bool:
-    """Whether a program is being loaded into the process: Linux shows no arguments and no environment of it yet.
+    """Whether a program is being loaded into a process without environment: Linux shows no arguments of it yet either.
 
-    On a busy machine this may take a while, in which the process has no mark either.
+    On a busy machine this may take a while.
     """
-    if process.environ() or process.cmdline() or process.status() == psutil.STATUS_ZOMBIE:
+    if process.cmdline() or process.status() == psutil.STATUS_ZOMBIE:
         return False
     return bool(process.exe())  # the kernel's own threads have none
 

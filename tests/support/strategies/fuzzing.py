@@ -45,8 +45,8 @@ RAW: tuple[bytes, ...] = (
     b"1e999", b"-1e400", b"9" * 5000, b"NaN", b'"\xff"', b'"\\ud800"', b'{"\xff":1}', b'{"\\ud800":1}', b'1,"\xff":1',
     b"\xef\xbb\xbf1", b"[" * 900 + b"]" * 900, b'{"a":1,"a":{}}', b"[1,]", b'"\x00"',
 )  # fmt: skip
-"""What may stand in a field that a type has not. A decoder of that type only passes over it, so it is no error of the
-record there, but `json.dumps` makes none of these, and whatever decodes the same bytes once more may fail."""
+"""Bytes of values for unknown fields, which `json.dumps` never writes. msgspec skips the value of an unknown field
+without checking it, so the record is decoded; code that decodes the same bytes a second time may raise an error."""
 _PLACE = "the place of raw bytes"
 
 

@@ -1,11 +1,11 @@
-"""Help and completion, of every command: the output may be a full disk, or a pipe that nobody reads any more."""
+"""The help of every command, and completion, when stdout is a full disk, or a pipe whose reader has closed it."""
 
 from __future__ import annotations
 
 import ast
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -28,44 +28,45 @@ def named(command: Any, *words: str) -> Iterator[tuple[str, ...]]:
 HELPS = [(*words, "--help") for words in named(get_command(app))]
 
 
-@pytest.fixture(params=[False, True], ids=["buffered", "unbuffered"])
-def at_once(request: pytest.FixtureRequest) -> bool:
-    """Whether stdout is written at once, as with PYTHONUNBUFFERED."""
-    return bool(request.param)
+Ending = Callable[[tuple[str, ...], str], tuple[int, str]]
 
 
-def run(words: tuple[str, ...], kind: str, monkeypatch: pytest.MonkeyPatch, at_once: bool) -> int:
-    """Run a command with stdout on a full disk, or on a pipe without a reader; answers its exit code."""
-    if kind == "full":
-        descriptor = os.open("/dev/full", os.O_WRONLY)
-    else:
-        reader, descriptor = os.pipe()
-        os.close(reader)
-    with monkeypatch.context() as patch:
-        stream = open(descriptor, "w")  # noqa: SIM115, PTH123
-        stream.reconfigure(line_buffering=at_once, write_through=at_once)
-        patch.setattr(sys, "stdout", stream)
-        with pytest.raises(SystemExit) as ended:
-            app(list(words), prog_name="sluice")
-    stream.close()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
+@pytest.fixture(params=[False, True], ids=["buffered", "written at once"])
+def ending(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Ending:
+    """Runs a command with stdout on a full disk, or on a pipe without a reader: its exit code, and what stderr has.
+
+    stdout is buffered, or written at once as with PYTHONUNBUFFERED.
+    """
+
+    def run(words: tuple[str, ...], kind: str) -> tuple[int, str]:
+        if kind == "full":
+            descriptor = os.open("/dev/full", os.O_WRONLY)
+        else:
+            reader, descriptor = os.pipe()
+            os.close(reader)
+        with monkeypatch.context() as patch:
+            stream = open(descriptor, "w")  # noqa: SIM115, PTH123
+            stream.reconfigure(line_buffering=request.param, write_through=request.param)
+            patch.setattr(sys, "stdout", stream)
+            with pytest.raises(SystemExit) as ended:
+                app(list(words), prog_name="sluice")
+        stream.close()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, capsys.readouterr().err
+
+    return run
 
 
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)
 @pytest.mark.parametrize("columns", ["60", "100"])
 def test_help_that_can_not_be_written(
-    words: tuple[str, ...],
-    columns: str,
-    at_once: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...], columns: str, ending: Ending, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    assert run(words, "full", monkeypatch, at_once) == 1
-    assert capsys.readouterr().err == FULL
-    assert run(words, "closed", monkeypatch, at_once) == 0
-    assert capsys.readouterr().err == ""
+    assert ending(words, "full") == (1, FULL)
+    assert ending(words, "closed") == (0, "")
 
 
 @pytest.mark.parametrize("words", [(), ("keys",)], ids=str)
@@ -73,37 +74,28 @@ def test_help_that_can_not_be_written(
 def test_a_group_without_a_command_shows_its_help_and_is_wrong_usage(
     words: tuple[str, ...],
     columns: str,
-    at_once: bool,
+    ending: Ending,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    assert run(words, "full", monkeypatch, at_once) == 2
-    assert capsys.readouterr().err == FULL
-    assert run(words, "closed", monkeypatch, at_once) == 2
-    assert capsys.readouterr().err == ""
+    assert ending(words, "full") == (2, FULL)
+    assert ending(words, "closed") == (2, "")
     with pytest.raises(SystemExit) as ended:
         app(list(words), prog_name="sluice")
     shown = capsys.readouterr()
     assert ended.value.code == 2 and "Usage: " in shown.out and shown.err == ""
 
 
-@pytest.mark.parametrize(("kind", "code", "told"), [("full", 1, FULL), ("closed", 0, "")])
+@pytest.mark.parametrize(("kind", "expected"), [("full", (1, FULL)), ("closed", (0, ""))])
 @pytest.mark.parametrize("way", ["option", "variable"])
 def test_completion_that_can_not_be_written(
-    way: str,
-    kind: str,
-    code: int,
-    told: str,
-    at_once: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    way: str, kind: str, expected: tuple[int, str], ending: Ending, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("typer.completion._get_shell_name", lambda: "bash")
     if way == "variable":
         monkeypatch.setenv("_SLUICE_COMPLETE", "source_bash")
-    assert run(("--show-completion",), kind, monkeypatch, at_once) == code
-    assert capsys.readouterr().err == told
+    assert ending(("--show-completion",), kind) == expected
 
 
 def test_rich_ends_no_command_whose_remarks_nobody_reads() -> None:

@@ -49,8 +49,8 @@ def test_a_row_that_leaves_a_field_out_has_its_default_and_none_has_what_the_job
 
 
 def test_a_record_that_is_moved_takes_no_headers_along_but_its_signature() -> None:
-    """Each reader keeps what has come in memory, and Kafka takes a record with a megabyte of headers once, but not the
-    same with one header more."""
+    """A reader keeps records in memory with their headers, and adds one to each that it moves to another partition.
+    Kafka would not take a record that is longer by that header than the limit."""
 
     class Message:
         def __init__(self, offset: int, headers: Any) -> None:
