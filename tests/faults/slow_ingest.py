@@ -7,7 +7,7 @@ import time
 from ingest.__main__ import main
 from ingest.plan_run import PlanRun
 
-STEP_SECONDS = 0.01
+STEP_SECONDS = 0.1
 
 
 def start() -> None:

@@ -6,9 +6,13 @@ from confluent_kafka import Producer
 
 from runtime.clients import librdkafka_config
 from schemas.indices import data_index
+from schemas.messages.codec import encode
+from schemas.messages.commands import PauseJob
 from schemas.topics import topic_name
 from tests.conftest import People
+from tests.faults.evidence import rejections
 from tests.support.processes.cluster import Cluster
+from tests.support.processes.upstream import commanded
 from tests.support.waiting import elasticsearch, wait_until
 from verify.compare import compare
 
@@ -24,6 +28,14 @@ def forget(cluster: Cluster, job_id: str) -> None:
     producer.produce(topic_name(cluster.settings.prefix, "jobs"), None, job_id)
     producer.flush()
     wait_until(lambda: cluster.request("GET", f"/v1/jobs/{job_id}").status_code == 404, "the job is forgotten")
+    pause = encode(PauseJob(job_id=job_id, by="test"))
+
+    def unknown() -> bool:
+        """Whether the control agent, too, has forgotten it."""
+        commanded(cluster.settings, job_id, pause)
+        return any(refused.job_id == job_id and refused.code == 404 for refused in rejections(cluster.settings))
+
+    wait_until(unknown, "a command for it is refused")
 
 
 def test_the_rows_of_the_earlier_job_stay_and_none_of_the_new_one_vanishes(

@@ -29,7 +29,7 @@ def produce(
 
 def test_commands_twice_and_out_of_place(cluster: Cluster, people: People, organisation: str) -> None:
     file = people(ROWS)
-    job_id = cluster.upload(file, organisation, rows_per_second=200)
+    job_id = cluster.upload(file, organisation, rows_per_second=40)
     cluster.wait_rows(job_id, 1)
     pause, resume = PauseJob(job_id=job_id, by="ann"), ResumeJob(job_id=job_id, by="ann")
     produce(cluster, pause, pause, resume, RollbackJob(job_id=job_id))

@@ -82,8 +82,8 @@ def test_the_operation_of_the_page_runs_pauses_and_is_taken_back(
     content += (",".join(stranger.values()) + "\r\n").encode()
     after = {row["team"]: row["manager_phone"] for row in rows} | {rows[6]["team"]: before[rows[6]["team"]]}
 
-    job_id = send(cluster, "rephone", content, rows_per_second=40)
-    cluster.wait_rows(job_id, 40)
+    job_id = send(cluster, "rephone", content, rows_per_second=10)
+    cluster.wait_rows(job_id, 20)
     paused = cluster.act(job_id, "pause")
     assert paused["state"] == "PAUSED"
     changed = sum(phones(cluster)[team] != before[team] for team in before)

@@ -49,8 +49,8 @@ def test_a_pause_waits_for_a_write_that_has_no_answer(
     file = people(ROWS)
     cluster = behind
     directly = cluster.settings.model_copy(update={"elasticsearch_url": stack.settings.elasticsearch})
-    job_id = cluster.upload(file, rows_per_second=1000)
-    cluster.wait_rows(job_id, ROWS // 10)
+    job_id = cluster.upload(file, rows_per_second=200)
+    cluster.wait_rows(job_id, 1)
     proxy.hold(ending)
     cluster.wait(proxy.held.is_set, "a request is held back")
     assert cluster.act(job_id, "pause", wait=None)["state"] == "PAUSING"

@@ -142,7 +142,7 @@ def test_a_purge_leaves_no_value_in_any_store_though_its_worker_is_killed(
         cluster.wait_state(job_id, "COMPLETED_WITH_ERRORS")
     assert cluster.request("GET", f"/v1/jobs/{jobs[0]}/errors.csv").text.count(gone) == 1
 
-    assert "topic webhook-deliveries" in in_topics(cluster.settings, jobs[0])
+    cluster.wait(lambda: "topic webhook-deliveries" in in_topics(cluster.settings, jobs[0]), "its events wait")
     before = everywhere(whole_disk, cluster, gone)
     assert not any("webhook" in found for found in before), before
     assert {"topic inbox", "topic dead-letters"} <= before
@@ -184,7 +184,7 @@ def test_what_is_kept_no_longer_goes_and_a_job_that_is_not_over_keeps_all(
     shortly = {"uploaded_files": 1e-5, "row_errors": 1e-5, "dead_letters": 1e-5}
     cluster = make_cluster(housekeeping_seconds=1, retention=json.dumps(shortly))
     value, file = word(), tmp_path / "people.csv"
-    paused = send(cluster, f"{organisation}-2", file, [bad_row(value)] * 50 + [good_row("Bo")] * 50, rows_per_second=20)
+    paused = send(cluster, f"{organisation}-2", file, [bad_row(value)] * 50 + [good_row("Bo")] * 50, rows_per_second=1)
     cluster.act(paused, "pause")
     over = send(cluster, f"{organisation}-1", file, [bad_row(value), good_row("Ann")])
     stores = {"uploaded_files", "row_errors", "dead_letters"}
@@ -194,6 +194,7 @@ def test_what_is_kept_no_longer_goes_and_a_job_that_is_not_over_keeps_all(
     assert (answer.status_code, "retention" in answer.text) == (404, True)
     root = cluster.settings.storage_root
     assert [path.parent.name for path in root.glob("sources/*/*.csv")] == [paused]
+    cluster.rate(paused, None)
     cluster.act(paused, "resume")
     cluster.wait_rows(paused, 100)
     with elasticsearch(cluster.settings) as client:

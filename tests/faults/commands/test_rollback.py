@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import People
 from tests.faults.evidence import assert_still, count
 from tests.support.processes.cluster import Cluster
+from tests.support.waiting import PATIENCE
 
 ROWS = 40_000
 ATTEMPTS = 5
@@ -33,7 +34,7 @@ def undoing(cluster: Cluster, people: People, organisation: str) -> Iterator[str
 
 def test_a_rollback_is_paused_and_resumed(cluster: Cluster, undoing: Iterator[str]) -> None:
     for loaded in undoing:
-        answer = cluster.request("POST", f"/v1/jobs/{loaded}/pause", params={"wait": 40}, json={})
+        answer = cluster.request("POST", f"/v1/jobs/{loaded}/pause", params={"wait": PATIENCE}, json={})
         left = count(cluster.settings, loaded)
         if answer.status_code != 409 and left:
             break

@@ -23,8 +23,8 @@ def test_a_terminated_jobs_rows_go_and_its_neighbours_stay(
     cluster: Cluster, people: People, organisation: str, neighbour: str
 ) -> None:
     before = documents(cluster.settings, neighbour)
-    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=600)
-    cluster.wait_rows(job_id, ROWS // 10)
+    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=100)
+    cluster.wait_rows(job_id, 100)
     ended = cluster.act(job_id, "terminate", reason="columns are swapped")
     assert (ended["state"], ended["reason"]) == ("ROLLED_BACK", "columns are swapped")
     assert_still(cluster.settings, job_id, 0)
@@ -34,8 +34,8 @@ def test_a_terminated_jobs_rows_go_and_its_neighbours_stay(
 
 
 def test_a_paused_job_is_terminated(cluster: Cluster, people: People, organisation: str) -> None:
-    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=600)
-    cluster.wait_rows(job_id, ROWS // 10)
+    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=100)
+    cluster.wait_rows(job_id, 100)
     cluster.act(job_id, "pause")
     assert cluster.act(job_id, "terminate")["state"] == "ROLLED_BACK"
     assert_still(cluster.settings, job_id, 0)
@@ -45,8 +45,8 @@ def test_rows_are_kept_when_asked_for_and_taken_out_later(
     cluster: Cluster, people: People, organisation: str, neighbour: str
 ) -> None:
     before = documents(cluster.settings, neighbour)
-    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=600)
-    cluster.wait_rows(job_id, ROWS // 10)
+    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=100)
+    cluster.wait_rows(job_id, 100)
     ended = cluster.act(job_id, "terminate", keep_rows=True)
     written = count(cluster.settings, job_id)
     assert (ended["state"], ended["progress"]["rows_applied"]) == ("TERMINATED", written)
@@ -58,7 +58,7 @@ def test_rows_are_kept_when_asked_for_and_taken_out_later(
 
 
 def test_the_right_file_is_loaded_after_the_wrong_one(cluster: Cluster, people: People, organisation: str) -> None:
-    wrong = cluster.upload(people(ROWS, 3), organisation, rows_per_second=600)
+    wrong = cluster.upload(people(ROWS, 3), organisation, rows_per_second=100)
     cluster.wait_rows(wrong, 1)
     cluster.act(wrong, "terminate")
     right = cluster.upload(people(1000), organisation)

@@ -32,7 +32,7 @@ def blocked(cluster: Cluster, setting: str) -> Iterator[None]:
 def test_the_job_fails_and_goes_on_where_it_was(shared_cluster: Shared, people: People, setting: str) -> None:
     cluster = shared_cluster.get()
     cluster.expect("takes no documents")
-    job_id = cluster.upload(people(ROWS), f"blocked-{setting[-5:].strip('_')}", rows_per_second=400)
+    job_id = cluster.upload(people(ROWS), f"blocked-{setting[-5:].strip('_')}", rows_per_second=40)
     cluster.wait_rows(job_id, 1)
     with blocked(cluster, setting):
         failed = cluster.wait_state(job_id, "FAILED")

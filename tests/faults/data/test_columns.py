@@ -27,11 +27,11 @@ def test_a_dummy_file_of_old_is_uploaded_as_it_is(cluster: Cluster, organisation
 
 def test_a_reader_that_takes_over_follows_what_was_decided(cluster: Cluster, organisation: str, tmp_path: Path) -> None:
     file = with_notes(tmp_path, 4000)
-    job_id = cluster.upload(file, organisation, rows_per_second=400, **OPTIONS)
-    cluster.wait_rows(job_id, 200)
+    job_id = cluster.upload(file, organisation, rows_per_second=50, **OPTIONS)
+    cluster.wait_rows(job_id, 1)
     cluster.reader.kill()
     cluster.start("ingest")
-    cluster.wait_rows(job_id, 600)
+    cluster.wait_rows(job_id, 200)
     assert cluster.act(job_id, "pause")["state"] == "PAUSED"
     cluster.worker.kill()
     cluster.start("worker")

@@ -19,7 +19,7 @@ from schemas.messages.commands import Command, InputAdvanced
 from tests.conftest import MakeCluster, People
 from tests.faults.evidence import records
 from tests.support.processes.cluster import Cluster, Shared
-from tests.support.waiting import elasticsearch
+from tests.support.waiting import PATIENCE, elasticsearch
 from verify.compare import compare, compare_export
 
 ROWS = 5000
@@ -51,7 +51,7 @@ def assert_exported(cluster: Cluster, job_id: str, organisation: str, folder: Pa
     assert verdict.holds, f"{verdict}\n{cluster.events(job_id)}"
     assert job["progress"]["rows_total"] == job["progress"]["rows_applied"] == verdict.rows
     assert parts(cluster, job_id) == []
-    assert not is_frozen(cluster, job_id)
+    cluster.wait(lambda: not is_frozen(cluster, job_id), "the point in time is closed")
 
 
 def parts(cluster: Cluster, job_id: str) -> list[str]:
@@ -187,7 +187,7 @@ def test_a_paused_export_stands_still_and_goes_on_in_its_point_in_time(
 def test_pauses_at_any_moment_and_resumes(cluster: Cluster, loaded: str, tmp_path: Path) -> None:
     job_id = cluster.export(loaded)
     for _ in range(6):
-        if cluster.request("POST", f"/v1/jobs/{job_id}/pause?wait=40", json={}).status_code == 409:
+        if cluster.request("POST", f"/v1/jobs/{job_id}/pause?wait={PATIENCE:g}", json={}).status_code == 409:
             break  # it was faster
         assert cluster.job(job_id)["state"] == "PAUSED"
         cluster.act(job_id, "resume")
@@ -203,7 +203,7 @@ def test_a_terminated_export_leaves_nothing(cluster: Cluster, loaded: str) -> No
     assert (ended["state"], ended["reason"]) == ("ROLLED_BACK", "wrong dates")
     assert ended["progress"]["rows_rolled_back"] == ended["progress"]["rows_applied"] > 0
     assert (parts(cluster, job_id), result(cluster, job_id).exists()) == ([], False)
-    assert not is_frozen(cluster, job_id)
+    cluster.wait(lambda: not is_frozen(cluster, job_id), "the point in time is closed")
 
 
 def test_a_completed_export_is_rolled_back(cluster: Cluster, loaded: str) -> None:

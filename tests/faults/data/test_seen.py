@@ -64,7 +64,7 @@ def contained(make_cluster: MakeCluster, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PYTHONPATH", str(site))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("WRITABLE", f"{storage}/:{storage}:{tmp_path}/worker-:{tmp_path}/ingest-:{tmp_path}/api-")
-    return make_cluster(storage=storage, metrics_port=1, log_format="json")
+    return make_cluster(storage=storage, metrics_port=1, log_format="json", session_timeout_seconds=30)
 
 
 def test_a_job_as_metrics_logs_traces_and_topics_show_it(contained: Cluster, people: People, traces: Collected) -> None:

@@ -38,7 +38,7 @@ ROWS = int(os.environ.get("SLUICE_TEST_ROWS", "1200"))
 MANY = ROWS > 10_000
 EDITS = ROWS // 100 if MANY else 40
 SECONDS = PATIENCE + ROWS / 50
-RATE = 1000 if MANY else 300
+RATE = 1000 if MANY else 30
 """Of each job, until the worker has been killed often enough."""
 MODES = ("create", "upsert", "replace", "update", "delete")
 OF_ANOTHER_PROGRAM = {"team": "Made by another program", "size": 7}
@@ -293,13 +293,13 @@ def test_an_upsert_is_paused_terminated_and_undone_in_part(cluster: Cluster, org
     before = documents(settings, organisation)
     changed = [{**row, "size": str(2 + int(row["size"]) % 39)} for row in rows[:-1]] + rows[-1:]
     file = write(tmp_path / "changed.csv", changed)
-    stopped = send(cluster, file, organisation, mode="upsert", rows_per_second=200)
-    cluster.wait_rows(stopped, 100)
+    stopped = send(cluster, file, organisation, mode="upsert", rows_per_second=20)
+    cluster.wait_rows(stopped, 1)
     assert cluster.act(stopped, "terminate", reason="the wrong sizes")["state"] == "ROLLED_BACK"
     assert documents(settings, organisation) == before
 
-    job_id = send(cluster, file, organisation, mode="upsert", rows_per_second=200, if_same="allow")
-    cluster.wait_rows(job_id, 100)
+    job_id = send(cluster, file, organisation, mode="upsert", rows_per_second=20, if_same="allow")
+    cluster.wait_rows(job_id, 1)
     paused = cluster.act(job_id, "pause")
     assert paused["state"] == "PAUSED"
     now = documents(settings, organisation)

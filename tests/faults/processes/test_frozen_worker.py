@@ -44,7 +44,7 @@ def test_an_upload_survives_a_worker_that_stands_still(
 def test_a_pause_holds_when_the_frozen_worker_wakes(cluster: Cluster, people: People, organisation: str) -> None:
     file = people(ROWS)
     frozen, second = cluster.worker, cluster.start("worker")
-    job_id = cluster.upload(file, organisation, rows_per_second=200)  # it goes on while the first is frozen
+    job_id = cluster.upload(file, organisation, rows_per_second=100)  # it goes on while the first is frozen
     cluster.wait_rows(job_id, 1)
     take_over_from(cluster, frozen, second)
     assert cluster.act(job_id, "pause")["state"] == "PAUSED"

@@ -34,7 +34,7 @@ def test_jobs_under_way_go_on_when_partitions_and_an_index_are_added(
     cluster = make_cluster(topic_partitions=2)
     before = cluster.settings
     sender = Sender(before)
-    paused = cluster.upload(file, "grown", rows_per_second=200)
+    paused = cluster.upload(file, "grown", rows_per_second=20)
     filling = topic_job(cluster, "inbox")
     sender.rows(filling, rows[: ROWS // 2])
     cluster.wait_rows(paused, 1)

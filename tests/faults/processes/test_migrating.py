@@ -43,6 +43,8 @@ def test_each_call_does_what_the_document_says(cluster: Cluster, organisation: s
     for command, code, state in BLOCKS:
         # Tests share the stack: each system of the document has an organisation of this run.
         own = re.sub(r"(organisation=|\"organisation\": \")(\w+)", rf"\g<1>{organisation[-6:]}-\g<2>", command)
+        # So slow that a job runs when the next command comes, however long this machine takes.
+        own = re.sub(r"(rows_per_second(?:=|\": ))\d{2,}", r"\g<1>5", own)
         script = f"curl() {{ command curl -sS -w '\\n%{{http_code}}' \"$@\"; }}\n{own}"
         done = subprocess.run(
             ["bash", "-c", script],

@@ -44,7 +44,7 @@ def fill_the_table(cluster: Cluster) -> None:
 def test_a_paused_job_is_not_moved_by_its_earlier_states(make_cluster: MakeCluster, people: People) -> None:
     file = people(ROWS)
     cluster = make_cluster()
-    job_id = cluster.upload(file, rows_per_second=100)
+    job_id = cluster.upload(file, rows_per_second=10)
     cluster.wait_rows(job_id, 1)
     fill_the_table(cluster)
     assert cluster.act(job_id, "pause")["state"] == "PAUSED"

@@ -97,9 +97,9 @@ def test_everything_goes_on_after_a_restore_and_a_backup_that_is_too_old_is_told
     export = cluster.export("older")
     cluster.wait_state(export, "COMPLETED")
     result = cluster.request("GET", f"/v1/jobs/{export}/result").content
-    paused, running = (cluster.upload(file, name, rows_per_second=60) for name in ("paused", "running"))
-    cluster.wait_rows(paused, 100)
-    cluster.wait_rows(running, 100)
+    paused, running = (cluster.upload(file, name, rows_per_second=20) for name in ("paused", "running"))
+    cluster.wait_rows(paused, 21)
+    cluster.wait_rows(running, 21)
     snapshot(settings, servers, "too-old")
     cluster.wait_rows(paused, 300)
     assert cluster.act(paused, "pause")["state"] == "PAUSED"

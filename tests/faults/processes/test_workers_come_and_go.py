@@ -39,7 +39,7 @@ def test_a_worker_dies_that_has_hardly_begun(
     """Nothing of its partitions is committed yet, and the records come while the table is still being recovered."""
     file = people(ROWS // 2)
     second = cluster.start("worker")
-    job_id = cluster.upload(file, organisation, rows_per_second=400)
+    job_id = cluster.upload(file, organisation, rows_per_second=100)
     cluster.wait_rows(job_id, rows_before)
     second.kill()
     cluster.act(job_id, "pause")
