@@ -216,7 +216,7 @@ def own_settings(stack: Servers, home: Path, **more: Any) -> Settings:
         "session_timeout_seconds": 3,
         "request_timeout_seconds": 60,  # of the test's own requests; cluster.py has that of the processes
         "late_request_seconds": 3,
-        "unknown_job_seconds": 3,
+        "unknown_job_seconds": 60,
         "webhook_allow_private": True,
     }
     return Settings(**{**own, **more})

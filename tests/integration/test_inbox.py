@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from tests.conftest import People
+from tests.conftest import MakeCluster, People
 from tests.faults.evidence import assert_still, count, dead_rows
 from tests.support.processes.cluster import Cluster
 from tests.support.processes.upstream import Sender, end, refused, rows_of, topic_job
@@ -49,8 +49,9 @@ def test_a_job_says_which_rows_it_waits_for(cluster: Cluster, people: People, or
 
 
 def test_what_cannot_be_a_row_is_a_dead_letter_with_its_reason(
-    cluster: Cluster, people: People, organisation: str
+    make_cluster: MakeCluster, people: People, organisation: str
 ) -> None:
+    cluster = make_cluster(unknown_job_seconds=10)
     file = people(20)
     rows = rows_of(file)
     sender = Sender(cluster.settings)

@@ -15,7 +15,7 @@ from tests.support.processes.cluster import Cluster
 from tests.support.stubs.proxy import Ending, Proxy
 
 ROWS = 5000
-LATE_SECONDS = 8
+LATE_SECONDS = 20
 """The proxy holds nothing back for longer than a test needs to look at the job and press a button."""
 TOLD = re.compile("Cannot connect to host .* has not answered a request that may still be carried out")
 """Of a try that was refused, after one that may have been taken."""

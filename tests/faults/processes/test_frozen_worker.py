@@ -62,8 +62,8 @@ def test_a_rollback_leaves_nothing_when_the_frozen_worker_wakes_in_it(
     cluster: Cluster, people: People, organisation: str
 ) -> None:
     frozen, second = cluster.worker, cluster.start("worker")
-    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=600)
-    cluster.wait_rows(job_id, ROWS // 20)
+    job_id = cluster.upload(people(ROWS), organisation, rows_per_second=100)
+    cluster.wait_rows(job_id, 100)
     frozen.freeze()
     cluster.act(job_id, "terminate", wait=None)
     cluster.wait_state(job_id, "ROLLING_BACK", "ROLLED_BACK")
