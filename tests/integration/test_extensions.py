@@ -64,6 +64,7 @@ def test_a_trial_leaves_the_documents_of_others_alone(config: Settings) -> None:
 def test_the_memory_answers_as_elasticsearch_does(config: Settings) -> None:
     async def compared(server: ServerStore) -> None:
         await server.clear()
+        await without_refresh(server.client, server.prefix)
         real = await told(server.client, server.prefix)
         memory = MemoryStore()
         assert await told(memory.client, memory.prefix) == real
@@ -71,6 +72,18 @@ def test_the_memory_answers_as_elasticsearch_does(config: Settings) -> None:
         await server.clear()
 
     on_server(config, compared)
+
+
+async def without_refresh(client: AsyncElasticsearch, prefix: str) -> None:
+    """Have the indices, also those that `told` makes, show what is written only once a refresh is asked for."""
+    settings = {"refresh_interval": "-1"}
+    await client.indices.put_index_template(
+        name=f"{prefix}-unrefreshed",
+        index_patterns=[f"{prefix}-own", f"{prefix}-absent*"],
+        template={"settings": {**settings, "number_of_replicas": 0}},
+        priority=1000,
+    )
+    await client.indices.put_settings(index=f"{prefix}-data-*", settings=settings)
 
 
 async def told(client: AsyncElasticsearch, prefix: str) -> list[Any]:
