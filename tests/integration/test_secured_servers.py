@@ -309,7 +309,7 @@ def _ended(cluster: Cluster, superuser: Settings) -> Iterator[None]:
 
 
 def _provisioned(settings: Settings) -> bool:
-    """Make every topic and index, and answer True; False: the servers refuse it, as they do until the rights are in force."""
+    """Make every topic and index, and answer True; False: the servers refuse, as until the rights are in force."""
     try:
         differences = provision(settings)
     except (KafkaException, ApiError, TransportError):

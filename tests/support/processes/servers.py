@@ -62,7 +62,9 @@ def shared_servers(home: Path, run: Path, keep: bool = False) -> Iterator[Server
         started.seek(0)
         if told := started.read():
             fcntl.flock(started, fcntl.LOCK_UN)
-            yield wait_until(partial(_answering, json.loads(told)), "the servers of the run answer")
+            reached = wait_until(partial(_answering, json.loads(told)), "the servers of the run answer")
+            assert reached is not None
+            yield reached
             return
         with own_servers(home, keep) as servers:
             settings = servers.settings
