@@ -69,7 +69,7 @@ class Jobs:
 def jobs(shared_cluster: Shared, people: People, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
     cluster = shared_cluster.get()
     name, folder = uuid.uuid4().hex[:6], tmp_path_factory.mktemp("dashboards")
-    paused = cluster.upload(people(6000), f"paused-{name}", rows_per_second=50)
+    paused = cluster.upload(people(6000), f"paused-{name}", rows_per_second=10)
     undone = cluster.upload(people(ROWS), f"undone-{name}")
     mended = _mended(cluster, people, f"mended-{name}", folder)
     cluster.wait_state(undone, "COMPLETED")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,32 @@ def test_a_trial_leaves_the_documents_of_others_alone(config: Settings) -> None:
 def test_the_memory_answers_as_elasticsearch_does(config: Settings) -> None:
     async def compared(server: ServerStore) -> None:
         await server.clear()
-        real = await told(server.client, server.prefix)
+        async with without_refresh(server.client, server.prefix):
+            real = await told(server.client, server.prefix)
         memory = MemoryStore()
         assert await told(memory.client, memory.prefix) == real
         assert await memory.contents() == await server.contents()
         await server.clear()
 
     on_server(config, compared)
+
+
+@asynccontextmanager
+async def without_refresh(client: AsyncElasticsearch, prefix: str) -> AsyncIterator[None]:
+    """Have the indices, also those that `told` makes, show what is written only once a refresh is asked for."""
+    settings, data = {"refresh_interval": "-1"}, f"{prefix}-data-*"
+    await client.indices.put_index_template(
+        name=f"{prefix}-unrefreshed",
+        index_patterns=[f"{prefix}-own", f"{prefix}-absent*"],
+        template={"settings": {**settings, "number_of_replicas": 0}},
+        priority=1000,
+    )
+    await client.indices.put_settings(index=data, settings=settings)
+    try:
+        yield
+    finally:
+        await client.indices.put_settings(index=data, settings={"refresh_interval": None})
+        await client.indices.delete_index_template(name=f"{prefix}-unrefreshed")
 
 
 async def told(client: AsyncElasticsearch, prefix: str) -> list[Any]:

@@ -119,7 +119,7 @@ def test_a_job_whose_dataset_the_reader_does_not_know_fails_alone(
     make_cluster: MakeCluster, people: People, tmp_path: Path
 ) -> None:
     """The readers are older than the rest: a dataset is new."""
-    cluster = make_cluster(readers=0, unknown_job_seconds=2, datasets_folder=DATASETS)
+    cluster = make_cluster(readers=0, unknown_job_seconds=15, datasets_folder=DATASETS)
     newer = cluster.settings
     cluster.settings = newer.model_copy(update={"datasets_folder": None})
     cluster.start("ingest")
@@ -137,7 +137,11 @@ def test_a_job_whose_dataset_the_reader_does_not_know_fails_alone(
     cluster.wait_state(victim, "COMPLETED")
     assert compare(newer, victim, "people", file).holds
     assert "dataset 'members'" in cluster.wait_state(new, "FAILED")["reason"]
-    assert sum(f"job {new}" in reason for reason in letters(cluster).values()) == 10
+
+    def all_refused() -> bool:
+        return sum(f"job {new}" in reason for reason in letters(cluster).values()) == 10
+
+    cluster.wait(all_refused, "each row of the new job is refused")
 
     cluster.reader.stop()
     cluster.start("ingest")

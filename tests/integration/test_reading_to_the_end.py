@@ -86,6 +86,7 @@ def test_records_behind_the_end_are_left_for_the_next_reading(made: Settings) ->
 def test_a_reading_says_where_nothing_comes(made: Settings) -> None:
     writer = Writer(made)
     writer.write("a")
+    wait_until(lambda: read(made, writer.topic) == ["a"], "the first record")
     reading = AssignedConsumer(made, "reading")
     try:
         reading.assign([TopicPartition(writer.topic, 0, 0)])

@@ -67,7 +67,11 @@ def test_after_the_loss_of_elasticsearch_all_comes_back_that_is_promised(
     settings, file = cluster.settings, people(300)
     job_id = cluster.upload(file, organisation)
     cluster.wait_state(job_id, "COMPLETED")
-    wait_until(lambda: reports(settings, job_id)["jobs"], "the job's report")
+
+    def told() -> bool:
+        return any(job["state"] == "COMPLETED" for job in reports(settings, job_id)["jobs"].values())
+
+    wait_until(told, "the job's last report")
     wait_until(lambda: _done(reports(settings, job_id)) == 300, "the job's progress")
     before = reports(settings, job_id)
     with elasticsearch(settings) as client:

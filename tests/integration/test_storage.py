@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from runtime.files.storage import Storage, StorageError, open_storage
 from runtime.settings import Settings
+from tests.support.waiting import PATIENCE
 
 MEGABYTE = 1024 * 1024
 
@@ -29,7 +30,7 @@ def bucket() -> Iterator[Settings]:
         s3_region="us-east-1",
         s3_access_key_id="key",
         s3_secret_access_key=SecretStr("secret"),
-        request_timeout_seconds=10,
+        request_timeout_seconds=PATIENCE,
     )
     boto3.client(
         "s3",

@@ -132,7 +132,7 @@ def explore(api: str, fuzz_minutes: float | None, sequences: int, headers: dict[
             if headers and case.headers:
                 for name in [name for name in case.headers if name.lower() in ("authorization", "x-api-key")]:
                     del case.headers[name]
-            return {"headers": headers} if headers else {}
+            return {"timeout": PATIENCE, **({"headers": headers} if headers else {})}
 
         def validate_response(self, response: Any, case: Any, **_: Any) -> None:
             codes.add(response.status_code)

@@ -117,6 +117,7 @@ def test_a_job_is_made_followed_and_remembered(own: Settings, agent: Agent, clie
     assert client.post(f"{path}/resume").status_code == 409
     before = client.get(path).json()
     with TestClient(create_app(own), base_url="http://localhost") as restarted:
+        wait_until(lambda: restarted.get("/readyz").status_code == 200, "the API is ready again")
         assert restarted.get(path).json() == before
         happened = restarted.get(f"{path}/history").json()["history"]
     assert [entry["event"] or entry["command"] for entry in happened] == [
@@ -204,7 +205,7 @@ def test_a_start_does_not_read_the_history_of_jobs_that_left_long_ago(own: Setti
         caught_up = asyncio.Event()
         follower = job_follower(own, asyncio.get_running_loop(), found.extend, caught_up.set)
         follower.start()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await caught_up.wait()
         await asyncio.to_thread(follower.stop)
         return found

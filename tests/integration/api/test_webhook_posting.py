@@ -42,7 +42,7 @@ def away() -> Iterator[Receiver]:
 
 
 def post(url: str, body: bytes = b'{"a": 1}', event_id: str = "e1", secret: str = SECRET, **settings: Any) -> Outcome:
-    values: dict[str, Any] = {"webhook_allow_private": True, "webhook_seconds": 5.0, **settings}
+    values: dict[str, Any] = {"webhook_allow_private": True, "webhook_seconds": PATIENCE, **settings}
 
     async def once() -> Outcome:
         connections = connections_by(Settings(**values), Lookups())()

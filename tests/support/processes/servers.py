@@ -7,15 +7,25 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 from devstack.ephemeral import Servers
 from devstack.errors import StackError
 from devstack.ports import free_port
 from devstack.servers.external import require_reachable
 from runtime.settings import Settings
+from tests.support.waiting import PATIENCE, wait_until
+
+
+def start_patiently(servers: Servers) -> None:
+    """Start them, and wait for them as long as a machine with other work to do may need. Raises as `Servers.start`."""
+    for server in servers.by_role.values():
+        server.program = replace(server.program, ready_seconds=2 * PATIENCE)
+    servers.start()
 
 
 @contextmanager
@@ -28,7 +38,7 @@ def own_servers(home: Path, keep: bool = False) -> Iterator[Servers]:
         StackError: they can't be downloaded or started.
     """
     servers = Servers(Settings(home=home, kafka_port=free_port(), elasticsearch_port=free_port(), api_port=free_port()))
-    servers.start()
+    start_patiently(servers)
     try:
         yield servers
     finally:
@@ -43,7 +53,8 @@ def shared_servers(home: Path, run: Path, keep: bool = False) -> Iterator[Server
     once no other uses them. `run`: a folder that the processes of this run alone have in common.
 
     Raises:
-        StackError: they can't be downloaded or started, or do not answer.
+        StackError: they can't be downloaded or started.
+        AssertionError: those that another process has started do not answer.
     """
     with (run / "users").open("a+") as users, (run / "started").open("a+") as started:
         fcntl.flock(started, fcntl.LOCK_EX)  # until they are started; others wait here
@@ -51,7 +62,9 @@ def shared_servers(home: Path, run: Path, keep: bool = False) -> Iterator[Server
         started.seek(0)
         if told := started.read():
             fcntl.flock(started, fcntl.LOCK_UN)
-            yield _elsewhere(**json.loads(told))
+            reached = wait_until(partial(_answering, json.loads(told)), "the servers of the run answer")
+            assert reached is not None
+            yield reached
             return
         with own_servers(home, keep) as servers:
             settings = servers.settings
@@ -70,6 +83,13 @@ def named_servers(ports: str, home: Path) -> Servers:
     if found is None:
         raise StackError(f"SLUICE_TEST_SERVERS is KAFKA_PORT,ELASTICSEARCH_PORT, not {ports!r}.")
     return _elsewhere(str(home), int(found[1]), int(found[2]))
+
+
+def _answering(told: dict[str, Any]) -> Servers | None:
+    try:
+        return _elsewhere(**told)
+    except StackError:  # it waits for a few seconds only
+        return None
 
 
 def _elsewhere(home: str, kafka: int, elasticsearch: int) -> Servers:

@@ -18,6 +18,7 @@ from api.web.ending import BREAK_OFF, ended_with
 from control.principals.keys import digest
 from tests.support.api.pages import OWN, Served
 from tests.support.api.stub import PEOPLE, make_job, stub
+from tests.support.waiting import PATIENCE
 
 CELL = "sentinel-of-a-row"
 ADMIN = {"X-API-Key": "secret"}
@@ -153,7 +154,7 @@ def test_a_long_answer_breaks_off_when_its_key_ends(locked: Served, how: str) ->
     async def run() -> None:
         answer = ended_with(client.app.state.services, asking, StreamingResponse(forever()))  # type: ignore[attr-defined]
         scope = {"type": "http", "extensions": {BREAK_OFF: lambda: broken.append(True)}}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await answer(scope, receive, send)
 
     asyncio.run(run())

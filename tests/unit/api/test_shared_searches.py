@@ -11,6 +11,7 @@ import pytest
 
 from processor.errors import CannotGoOnError, FencedError
 from processor.execution.searching import MOST_TOGETHER, SharedSearches
+from tests.support.waiting import PATIENCE
 
 
 class Elastic:
@@ -52,7 +53,7 @@ def tell(story: Callable[[Elastic, SharedSearches], Coroutine[Any, Any, None]]) 
     async def run() -> None:
         elastic = Elastic()
         shared: Any = SharedSearches(elastic)  # type: ignore[arg-type]
-        await asyncio.wait_for(story(elastic, shared), 5)
+        await asyncio.wait_for(story(elastic, shared), PATIENCE)
 
     asyncio.run(run())
 

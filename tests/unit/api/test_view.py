@@ -28,6 +28,7 @@ from schemas.job import Input, Job, LaneTotals, RestedLane, Source, State
 from schemas.messages.codec import encode
 from schemas.messages.events import CommandRejected
 from schemas.messages.lanes import LaneRecord, lane_key
+from tests.support.waiting import PATIENCE
 
 NOW = 1_790_000_000_000
 
@@ -184,7 +185,7 @@ def test_the_decoder_skips_what_it_cannot_read() -> None:
     assert decoder.seen("s.job-events", b"j1", b"anything old", 7, NOW - 3_600_000) == EventSeen("j1", 7)
 
 
-def answered(live: JobFeed, offset: int, *batches: list[Any], timeout: float = 5) -> Any:
+def answered(live: JobFeed, offset: int, *batches: list[Any], timeout: float = PATIENCE) -> Any:
     async def scenario() -> Any:
         waiting = asyncio.create_task(live.answer("j1", offset, timeout))
         await asyncio.sleep(0)

@@ -14,6 +14,7 @@ from devstack.errors import StackError
 from devstack.servers import packages
 from devstack.servers.lockfile import Package
 from devstack.servers.packages import PARALLEL_DOWNLOADS, Progress, fetch
+from tests.support.waiting import wait_until
 
 Download = Callable[[Package, Path, Progress], Path]
 CONTENT = b"content"
@@ -53,7 +54,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Download], No
     """Sets how a package is downloaded. What is given up has all the time that it needs to end."""
     monkeypatch.setattr(packages, "CLOSING_SECONDS", threading.TIMEOUT_MAX / 2)
     yield lambda download: monkeypatch.setattr(packages, "_jgo_download", download)
-    assert [thread for thread in threading.enumerate() if thread.name == "download"] == []
+    wait_until(lambda: all(thread.name != "download" for thread in threading.enumerate()), "no download goes on")
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from devstack.supervision.identity import Identity, me
 from devstack.supervision.processes import MARK
 from devstack.supervision.state import Addresses, Record, State, Wanted
 from runtime.settings import Settings
+from tests.support.waiting import PATIENCE
 
 SUPERVISOR = """
 import fcntl, os, subprocess, sys
@@ -161,6 +162,7 @@ def test_down_ends_a_process_whose_program_is_being_loaded(
     settings: Settings, supervisor: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Linux shows neither its arguments nor its environment for a moment, which on a busy machine may be long."""
+    monkeypatch.setattr(processes, "_EXEC_SECONDS", PATIENCE)
     (child,) = psutil.Process(supervisor.pid).children()
     looks = {child.pid: 6}
     environ, cmdline = psutil.Process.environ, psutil.Process.cmdline

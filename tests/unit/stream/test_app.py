@@ -17,6 +17,7 @@ from runtime.settings import Settings
 from schemas.job import Job, State
 from schemas.messages.codec import encode
 from schemas.messages.dead_letters import DeadLetter
+from tests.support.waiting import PATIENCE
 
 COMMANDS, ROWS = TP("sluice.commands", 0), TP("sluice.rows", 3)
 
@@ -75,7 +76,7 @@ def tell(story: Story) -> None:
 
         consumer.highwaters, consumer.assignment = highwaters, lambda: {COMMANDS, ROWS}
         try:
-            await asyncio.wait_for(story(worker, parts), 5)
+            await asyncio.wait_for(story(worker, parts), PATIENCE)
         finally:
             consumer._thread.thread_loop.close()
 
@@ -98,7 +99,7 @@ def command(worker: Any, offset: int) -> Any:
 
 def test_a_worker_is_heard_of_while_it_reads_its_lanes() -> None:
     async def story(worker: Any, parts: Parts) -> None:
-        await asyncio.wait_for(worker._on_assigned(None, {COMMANDS, ROWS}), 1)
+        await asyncio.wait_for(worker._on_assigned(None, {COMMANDS, ROWS}), PATIENCE)
         await turns()
         assert parts.done[-1] == "assigning [3]"
         await worker._on_revoked(None, {COMMANDS, ROWS})

@@ -44,6 +44,7 @@ from schemas.messages.events import CommandRejected, History, JobEvent
 from schemas.policies.principals import ApiKey, Role, Signer
 from signing import private_key_of, read_signature, sign, signed_with, verifies
 from tests.support.in_memory.control import CATALOG, run
+from tests.support.waiting import PATIENCE
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000
@@ -321,6 +322,7 @@ class Log:
         self.records, self.first = list(records), first
         self.published: list[bytes | None] = []
         self.copies: list[Any] = []
+        self.copied = asyncio.Event()
 
     async def extent(self) -> tuple[int, int]:
         return self.first, self.first + len(self.records)
@@ -333,6 +335,8 @@ class Log:
 
     async def copy(self, topic: str, records: Any) -> None:
         self.copies += [(topic, *record) for record in records]
+        if self.copies:
+            self.copied.set()
 
     def require(self) -> None:
         """The lease holds."""
@@ -373,8 +377,12 @@ def test_a_copy_names_its_report_and_keeps_its_headers() -> None:
         copies, receipt = log.of_worker, Log()
         await copies.take(0, NOW, b"", NO_OLD_REPORTS, [], receipt)
         await copies.take(1, NOW, b"j", b"{}", [("sluice-format", b"3")], receipt)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(copies.run(), 0.05)
+        copying = asyncio.create_task(copies.run())
+        async with asyncio.timeout(PATIENCE):
+            await log.copied.wait()
+        copying.cancel()
+        with suppress(asyncio.CancelledError):
+            await copying
         assert log.copies == [("commands", b"j", b"{}", [("sluice-format", b"3"), (REPORT_HEADER, b"1")])]
         assert not await copies.has(1, b"[]") and await copies.has(1, b"{}") and not await copies.has(2, b"{}")
 

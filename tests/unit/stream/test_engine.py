@@ -47,6 +47,7 @@ from schemas.messages.dead_letters import DeadLetter
 from schemas.messages.lanes import OWNER_KEY, LaneRecord, OwnerRecord, lane_key, owner_key
 from tests.support.in_memory.control import world_in
 from tests.support.stubs.bulk import StubClient
+from tests.support.waiting import PATIENCE
 
 Record = tuple[str, bytes, bytes | None, int | None]
 SETTINGS = Settings(topic_partitions=2)
@@ -200,7 +201,7 @@ def tell(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a story of workers, with a bound for one that never ends."""
 
     async def run() -> None:
-        await asyncio.wait_for(story(), 30)
+        await asyncio.wait_for(story(), PATIENCE)
 
     asyncio.run(run())
 

@@ -19,6 +19,7 @@ from schemas.job import LaneTotals, State
 from schemas.messages.codec import encode
 from schemas.messages.progress import LaneProgress
 from tests.support.in_memory.control import world_in
+from tests.support.waiting import PATIENCE
 
 UNMAPPED = {"source", "options"}
 """Of a job: kept, and not searched."""
@@ -106,7 +107,7 @@ def test_of_a_jobs_states_the_last_one_is_reported_and_every_record_acknowledged
         running.cancel()
         assert len(world.history) > 1 and acknowledged == list(range(len(world.history)))
 
-    asyncio.run(asyncio.wait_for(story(), 10))
+    asyncio.run(asyncio.wait_for(story(), PATIENCE))
     (document,) = sent
     assert b'"state":"COMPLETED"' in document
 

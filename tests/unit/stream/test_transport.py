@@ -19,6 +19,7 @@ from mode.utils.queues import FlowControlQueue
 from processor.stream.faust_app import make_app, pass_over_stopped_tasks
 from processor.stream.transport import Batch, NoReadOffsets, SteadyFlow, WorkerConsumer, _Thread
 from runtime.settings import Settings
+from tests.support.waiting import PATIENCE
 
 PARTITION = TP("rows", 0)
 
@@ -192,7 +193,7 @@ def test_an_agent_that_is_busy_keeps_nobody_from_the_records_that_come_after_its
             deliver = app.topics._build_handler(PARTITION, {agent})
             app.flow_control.resume()
             for offset in range(600):
-                await asyncio.wait_for(deliver(message_at(app, offset)), 1)
+                await asyncio.wait_for(deliver(message_at(app, offset)), PATIENCE)
             assert [agent.queue.get_nowait().message.offset for _ in range(450)] == list(range(450))
             assert app.consumer._active_partitions == {table}, "more has been fetched for it"
             for _ in range(150):

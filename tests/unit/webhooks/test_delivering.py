@@ -27,6 +27,7 @@ from schemas.job import Job, Options, State
 from schemas.messages.codec import decode, encode
 from schemas.messages.events import JobEvent
 from schemas.messages.webhooks import Delivery, Webhook, delivery_key
+from tests.support.waiting import PATIENCE
 
 NOW = 1_790_000_000_000
 TAKEN, AWAY, REFUSED = Outcome(204, None), Outcome(None, "refused"), Outcome(400, "the receiver answered 400")
@@ -108,7 +109,7 @@ class World:
         async def through() -> None:
             running = asyncio.create_task(self.deliverer.run())
             try:
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(PATIENCE):
                     while not until():
                         await asyncio.sleep(0)
                         if running.done():
