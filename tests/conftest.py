@@ -305,6 +305,7 @@ def sluice(stack: Servers, test_home: Path) -> Iterator[CommandLine]:
             api_port=free_port(),
             api_require_key=False,
             slice_rows=500,
+            request_timeout_seconds=60,
         )
     )
     sluice("up", "--detach")

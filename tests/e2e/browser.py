@@ -26,6 +26,11 @@ _NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chr
 """The first is Chromium without a window, as Playwright itself brings it: it takes a quarter of the processor time."""
 _REFUSED = "Failed to load resource"
 """What a browser logs of an answer that is a refusal; the page itself says more."""
+_RENEWED = ("htmx:afterRequest", "htmx:sendAbort", "htmx:timeout")
+"""What htmx logs of a look that a command has replaced, or that was late: the page asks again.
+
+A look that reaches no API is `htmx:sendError` besides, which counts.
+"""
 
 
 @contextmanager
@@ -54,7 +59,8 @@ def opened(browser: Browser, excused: str = _REFUSED, **more: Any) -> Iterator[P
     page, complaints = context.new_page(), []
 
     def on_console(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and not any(known in message.text for known in (_REFUSED, excused)):
+        known = message.text.startswith(_RENEWED) or any(one in message.text for one in (_REFUSED, excused))
+        if message.type in ("error", "warning") and not known:
             complaints.append(message.text)
 
     page.on("console", on_console)

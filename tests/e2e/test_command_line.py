@@ -30,7 +30,7 @@ def test_status_tells_what_runs_and_up_leaves_it_alone(sluice: CommandLine) -> N
 
 def test_an_upload_is_paused_resumed_and_completed(sluice: CommandLine, people: People) -> None:
     file = people(ROWS)
-    job_id = sluice.json("upload", file, "--dataset", "people", "--organisation", "pause", "--rate", 500)["id"]
+    job_id = sluice.json("upload", file, "--dataset", "people", "--organisation", "pause", "--rate", 50)["id"]
     paused = sluice.json("pause", job_id, "--reason", "lunch")
     assert (paused["state"], paused["reason"]) == ("PAUSED", "lunch")
     written = count(sluice.settings, job_id)
@@ -40,7 +40,7 @@ def test_an_upload_is_paused_resumed_and_completed(sluice: CommandLine, people: 
     assert "goes on by itself at" in sluice("job", job_id).stdout
     assert sluice.json("pause", job_id)["resume_at"] is None, "another command cancels it"
     assert count(sluice.settings, job_id) == written
-    assert sluice.json("resume", job_id)["state"] == "RUNNING"
+    assert sluice.json("resume", job_id)["state"] in ("RUNNING", "COMPLETED")
     assert f"{ROWS:,} rows applied" in sluice("watch", job_id).stdout
     verdict = compare(sluice.settings, job_id, "people", file)
     assert verdict.holds, str(verdict)
@@ -56,7 +56,7 @@ def test_an_upload_is_paused_resumed_and_completed(sluice: CommandLine, people: 
 
 
 def test_terminate_keeps_rows_when_asked_to(sluice: CommandLine, people: People) -> None:
-    job_id = sluice.json("upload", people(ROWS), "--dataset", "people", "--organisation", "keep", "--rate", 500)["id"]
+    job_id = sluice.json("upload", people(ROWS), "--dataset", "people", "--organisation", "keep", "--rate", 50)["id"]
     sluice.wait_job(job_id, lambda job: job["progress"]["rows_applied"] > 0, "rows are written")
     kept = sluice.json("terminate", job_id, "--keep-rows")
     assert (kept["state"], kept["progress"]["rows_applied"]) == ("TERMINATED", count(sluice.settings, job_id))
@@ -142,7 +142,7 @@ def test_wrong_usage_is_exit_code_2_with_a_sentence(sluice: CommandLine, words: 
     assert told in sluice(*words, code=2).stderr
 
 
-@pytest.mark.parametrize("rows", [1000, 10_000, 100_000])
+@pytest.mark.parametrize("rows", [1000, 10_000, 50_000])
 def test_the_dummy_files_of_old_are_uploaded_without_any_option(sluice: CommandLine, tmp_path: Path, rows: int) -> None:
     file = tmp_path / "old.csv"
     sluice("sample", "people", rows, "-o", file, "--style", "legacy")

@@ -28,7 +28,7 @@ def test_a_baseline_with_swapped_columns_is_taken_back(
     organisation = f"acme-{columns[0]}"
     baseline = ("--dataset", "people", "--organisation", organisation)
 
-    first = sluice.json("upload", wrong, *baseline, "--rate", rows // 60)["id"]
+    first = sluice.json("upload", wrong, *baseline, "--rate", rows // 600)["id"]
     seen = sluice.wait_job(first, lambda job: job["progress"][noticed] > 0, "the accident can be seen")
     assert seen["state"] == "RUNNING"
     written = count(sluice.settings, first) > 0
@@ -81,7 +81,7 @@ def test_the_right_file_waits_in_the_queue(sluice: CommandLine, people: People, 
     wrong = tmp_path / "baseline.csv"
     wrong.write_bytes(swap_columns(right.read_bytes(), "name", "country"))
     baseline = ("--dataset", "people", "--organisation", "queue")
-    first = sluice.json("upload", wrong, *baseline, "--rate", 200)["id"]
+    first = sluice.json("upload", wrong, *baseline, "--rate", 20)["id"]
     second = sluice.json("upload", right, *baseline, "--if-busy", "queue")
     assert second["state"] == "QUEUED"
     sluice("terminate", first)

@@ -62,7 +62,7 @@ def test_the_examples_of_the_python_client_print_what_the_page_says(
         env=environment(cluster.settings, PYTHONPATH=str(ROOT)),
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=2 * PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ from tests.e2e.commandline import CommandLine
 from verify.compare import compare, compare_export
 
 ROWS = 12_000
-RATE = 500
+RATE = 50
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_an_export_is_paused_and_resumed_and_can_be_uploaded_again(
     sluice: CommandLine, loaded: str, tmp_path: Path
 ) -> None:
     asked = ("export", "--dataset", "people", "--organisation", loaded, "--from", "2026-03-01", "--till", "2026-05-31")
-    job_id = sluice.json(*asked, "--rate", 200)["id"]
+    job_id = sluice.json(*asked, "--rate", 20)["id"]
     sluice.wait_job(job_id, lambda job: job["progress"]["rows_applied"] > 0, "some rows are exported")
     paused = sluice.json("pause", job_id)
     assert paused["state"] == "PAUSED"

@@ -52,7 +52,7 @@ def test_teams_with_shifted_phones_are_taken_back_and_created_again(sluice: Comm
     old = sluice.json("teams", earlier, *acme, "--wait")["id"]
     other = sluice.json("teams", earlier, "--organisation", "other", "--wait")["id"]
 
-    first = sluice.json("teams", wrong, *acme, "--rate", 200)["id"]
+    first = sluice.json("teams", wrong, *acme, "--rate", 50)["id"]
     sluice.wait_job(first, lambda job: job["progress"]["rows_applied"] > BEFORE, "teams are being created")
     # Blocks are applied in any order.
     errors = wait_until(lambda: first_errors(sluice, first), "those of the first block are known")

@@ -45,7 +45,7 @@ async function follow(id: string, wanted: (job: Job) => boolean): Promise<Job> {
 }
 
 const asked: Form = {
-  job: { operation: "upload", dataset: "people", organisation: "typescript", options: { rows_per_second: 200 } },
+  job: { operation: "upload", dataset: "people", organisation: "typescript", options: { rows_per_second: 20 } },
   file: new Blob([readFileSync(file)], { type: "text/csv" }),
 };
 const made = answered(
