@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from schemas.bounds import MOST_COLUMNS
-from schemas.descriptors.datasets import Dataset
+from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset
 
 _NAMED = 10
 """Columns of a header that a message names, at most."""
@@ -17,14 +17,20 @@ _WRITTEN_CHARACTERS = 40
 
 
 def unnamed(names: Sequence[str]) -> str:
-    """The refusal of a header with columns that have no name."""
+    """The refusal of a header with columns that have no name; in an ``errors.csv`` they hold what rows had too much."""
     numbers = [str(number) for number, name in enumerate(names, start=1) if not name]
     which = f"column {numbers[0]} has" if len(numbers) == 1 else f"columns {_listed(numbers)} have"
-    return (
-        f"of the {len(names)} columns in the header {which} no name; delete what has no name in every line of "
-        "the file (often a delimiter too many at the end of each line), give it the name of a column, or pass over it "
-        "(options.ignore_extra; --ignore-extra)"
-    )
+    if ERROR_COLUMNS[3] in names:
+        todo = (
+            "what a row had too much stands there: put each such row right, and only then delete what has no name in "
+            "every line of the file, or pass over it"
+        )
+    else:
+        todo = (
+            "delete what has no name in every line of the file (often a delimiter too many at the end of each line), "
+            "give it the name of a column, or pass over it"
+        )
+    return f"of the {len(names)} columns in the header {which} no name; {todo} (options.ignore_extra; --ignore-extra)"
 
 
 def repeated(twice: Sequence[str]) -> str:

@@ -108,7 +108,8 @@ def read_file(plan: ReadFile, start: Input, context: SourceContext) -> BlockSour
         quotas = context.quotas.of(organisation)
         while True:
             try:
-                parts = still_refused(cut(opened.chunks(place.bytes), place, header.delimiter, limits), columns)
+                parts = cut(opened.chunks(place.bytes), place, header.delimiter, limits)
+                parts = still_refused(parts, header.match, dataset)
                 for found in with_rows_ahead(parts, 0 if blocks else plan.ahead_rows):
                     if found is None:
                         yield None

@@ -364,22 +364,28 @@ function checksum(text) {
   return ~bits >>> 0;
 }
 
-/** Why a row of an errors.csv is refused again, with cells that are as they were; see csvfile/refused_rows.py. */
-function stillRefused({ values }, { names, fields }) {
+/** Why a row of an errors.csv is refused again, which nobody has corrected; see csvfile/refused_rows.py. */
+function stillRefused({ values }, { names, fields, dataset = [] }) {
   const reason = values[names?.indexOf("sluice_reason")] ?? "";
-  const [, told, mark] = /^(.+) \[cells ([0-9a-f]{8})\]\s*$/s.exec(reason) ?? [];
+  const [, told, mark] = /^(.+) \[cells ([0-9a-f]{8})[^\]]*\]\s*$/s.exec(reason) ?? [];
   if (!mark) return "";
-  const cells = fields.map((field, column) => [field, values[column] ?? ""]).filter(([field, value]) => field && value);
-  cells.sort(([one], [other]) => (one < other ? -1 : 1));
-  cells.push(...values.slice(fields.length).map((value) => ["", value]));
+  const own = fields.flatMap((field, column) => (field || dataset.includes(names[column]) ? [column] : []));
   const plain = (value) => value.replace(/^'+/, "").replace(/\r\n?/g, "\n");
-  const found = checksum(cells.map(([field, value]) => `${field}\x1f${plain(value)}\x1e`).join(""));
-  return found === Number.parseInt(mark, 16) ? `is as it was refused: ${told}` : "";
+  const unchanged = [(column) => names[column], (column) => fields[column] || names[column]].some((nameOf) => {
+    const cells = own.map((column) => [nameOf(column), values[column] ?? ""]).filter(([, value]) => value);
+    cells.sort(([one], [other]) => (one < other ? -1 : 1));
+    const found = checksum(cells.map(([name, value]) => `${name}\x1f${plain(value)}\x1e`).join(""));
+    return found === Number.parseInt(mark, 16);
+  });
+  if (unchanged) return `is as it was refused: ${told}`;
+  const surplus = names.some((name, column) => !name && !fields[column] && values[column]);
+  return surplus ? "has too many values: what stands in a column without a name has to be removed" : "";
 }
 
 /**
  * Each row against the columns that the API has matched: {number, cells: [{text, reason}], reason}. `told` has `fields`
- * (the field of each column of the file; empty: it is passed over) and `checks` (field -> rules).
+ * (the field of each column of the file; empty: it is passed over) and `checks` (field -> rules); for those of an errors.csv
+ * `names` of the columns, and the fields of the `dataset`.
  */
 function checkRows(rows, told, raw) {
   return rows.map((row, place) => {

@@ -112,7 +112,7 @@ def csv_row(document: dict[str, Any], columns: Sequence[str], raw: bool) -> list
     own = [named.get(column, "") for column in columns]
     reason = error.reason
     if document.get("misfit"):
-        reason = marked(reason, dict(zip(columns, own, strict=True)), surplus)
+        reason = marked(reason, dict(zip(columns, own, strict=True)))
     cells = [*own, str(error.row), str(error.line or ""), error.column or "", reason, *surplus]
     return cells if raw else [guard(cell) for cell in cells]
 

@@ -16,7 +16,7 @@ import pytest
 from api.errors import ApiError
 from api.jobs.reading.row_errors import csv_lines, csv_row
 from api.uploads.conversion import beginning
-from csvfile.columns import Wanted
+from csvfile.columns import Match, Wanted
 from csvfile.cutter import Limits, Place, cut
 from csvfile.errors import CsvFileError
 from csvfile.header import HEAD_BYTES, Header, look_at_header
@@ -189,23 +189,41 @@ def test_an_encoding_is_read_as_by_an_upload_or_offered_to_be_sent(encoding: str
         assert answer.get("text") == text, (data, answer)
 
 
-def test_a_refused_row_that_comes_back_as_it_was_is_red() -> None:
+@pytest.mark.parametrize("passed_over", [None, "a", "b"])
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("change", ["nothing", "a cell", "surplus", "all"])
+def test_a_refused_row_that_comes_back_as_it_was_is_red(change: str, wide: bool, passed_over: str | None) -> None:
     errors = [
         {"row": 1, "reason": "too few", "columns": ["b", "a"], "values": ["\u00e9=1"], "misfit": True},
         {"row": 2, "reason": "too many", "columns": ["b", "a"], "values": ["=1", "\r\n", "x", ""], "misfit": True},
         {"row": 3, "reason": "a is no number", "column": "a", "columns": ["b", "a"], "values": ["1", "x"]},
     ]
-    columns = ["b", "a", "sluice_row", "sluice_line", "sluice_column", "sluice_reason"]
-    for change in (False, True):
-        rows = [csv_row(error, columns[:2], False) for error in errors]
-        if change:
-            rows = [["changed", *row[1:6]] for row in rows]
-        told = {"names": columns, "fields": ["b", "a", "", "", "", ""], "checks": {}}
-        (found,) = asked(("checkRows", [{"values": row} for row in rows], told, False))
-        (block,) = still_refused(cut(iter([csv_lines(rows)]), Place(0, 0), b",", Limits(9, 9999)), columns)
-        assert block is not None
-        assert [bool(row["reason"]) for row in found] == [index in block.unreadable for index in range(3)]
-        assert [bool(row["reason"]) for row in found] == ([False] * 3 if change else [True, True, False])
+    names = ["b", "a", "sluice_row", "sluice_line", "sluice_column", "sluice_reason"]
+    rows = [csv_row(error, names[:2], False) for error in errors]
+    if change in ("a cell", "all"):
+        rows = [["changed", *row[1:]] for row in rows]
+    if change in ("surplus", "all"):
+        rows = [row[:6] for row in rows]
+    if wide:  # as a spreadsheet writes it
+        names = [*names, "", ""]
+        rows = [[*row, *[""] * (len(names) - len(row))] for row in rows]
+    fields = ["" if name == passed_over else name for name in names]
+    told = {
+        "names": names,
+        "fields": [field if field in DATASET.columns else "" for field in fields],
+        "dataset": DATASET.columns,
+        "checks": {},
+    }
+    (found,) = asked(("checkRows", [{"values": row} for row in rows], told, False))
+    match = Match(tuple(names), tuple(fields))
+    (block,) = still_refused(cut(iter([csv_lines(rows)]), Place(0, 0), b",", Limits(9, 9999)), match, DATASET)
+    assert block is not None
+    count = "has too many values: 8 instead of 6"  # of which the reader knows nothing yet
+    assert [bool(row["reason"] not in ("", count)) for row in found] == [
+        index in block.unreadable for index in range(3)
+    ]
+    unchanged = change in ("nothing", "surplus")
+    assert [bool(row["reason"]) for row in found] == [unchanged, change != "all", False]
 
 
 LONG = b"1,2\n" * 20_000
