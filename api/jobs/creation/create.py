@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from api.errors import ApiError, invalid, no_such_job, refused, unavailable
-from api.jobs.creation.again import asked_again, stored_again
+from api.jobs.creation.again import asked_again, first_rate, stored_again
 from api.jobs.creation.estimates import export_rows, require_confirmed
 from api.jobs.creation.job_form import JobForm
 from api.jobs.creation.job_query import request_in_query
@@ -188,8 +188,8 @@ async def receive_again(
     asked = await admission.resolved(whose)
     command = admission.command(asked_again(asked, given, earlier), replace(earlier.source, origin=origin))
     repeated = admission.repeated(command)
-    if repeated is not None:
-        return repeated
+    if repeated is not None and made is not None:
+        return repeated if "rows_per_second" in given else await first_rate(parts, made, repeated)
     look, root = partial(admission.look, command), parts.settings.storage_root
     upload.allow(admission.allowance(command))  # it may have to be written anew
 
