@@ -293,6 +293,8 @@ async def _submit_once(parts: Services, command: CreateJob, upload: Upload) -> J
             return known
         if not upload.begun:
             return await submit(parts.commands, parts.live, command)
-        async with upload.kept(unless=lambda: command.job_id in parts.view.jobs) as source:
+        async with upload.kept() as source:
             kept = replace(source, origin=command.source.origin)
-            return await submit(parts.commands, parts.live, replace(command, source=kept))
+            job = await submit(parts.commands, parts.live, replace(command, source=kept))
+        await upload.discard_unless(job.source)
+        return job

@@ -23,6 +23,7 @@ from api.uploads.conversion import beginning, plain
 from api.uploads.drafts import DraftFile, kept_drafts, remove_drafts
 from api.uploads.import_folders import Look, digest_of
 from api.uploads.unpacking import compression_of
+from api.uploads.spool import own_name
 from api.uploads.upload import Upload
 from api.web.auth import Caller
 from api.web.ending import while_holding
@@ -113,13 +114,14 @@ async def start_draft(request: Request, parts: Services, job: Job, caller: Calle
                 with file.named() as final:
                     source = replace(measured, path=file.stored_as, identity=identity_of(final.stat()))
                     started = await submit(parts.commands, parts.live, replace(command, source=source))
-        await asyncio.to_thread(file.replaced_by, source.path)
+        await asyncio.to_thread(file.replaced_by, started.source.path)
     return started
 
 
 def _started(job: Job, body: Start) -> Job:
     """A job that was started before, as the answer to a start that comes again.
 
+                await upload.discard_unless(started.source)
     Raises:
         ApiError: 409, the start is of another file.
     """
@@ -197,7 +199,9 @@ def _measured(
         if not plain(file.read(HEAD_BYTES), text):
             file.seek(0)
             upload.expect(text)
-            upload.convert(job.source.name or "upload.csv", file, look, stop)
+            # A start before this one, of which this process has not heard yet, may have converted it too.
+            name = job.source.name or "upload.csv"
+            upload.convert(name, file, look, stop, own_name(name))
             return None
     return replace(digest_of(path, look, stop)[1], name=job.source.name)
 
