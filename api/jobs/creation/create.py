@@ -124,9 +124,9 @@ async def receive_elsewhere(
 ) -> CreateJob:
     """The command for a request that brings no file; `given`: names of the options that it says."""
     match asked.source:
-        case Elsewhere(job=str() as job_id, url=None, upload=None):
+        case Elsewhere(job=str() as job_id, url=None, upload=None, bytes=None):
             return await receive_again(request, admission, upload, asked, job_id, given)
-        case Elsewhere(job=None, url=str() as url, upload=None):
+        case Elsewhere(job=None, url=str() as url, upload=None, bytes=None):
             return await _receive_url(request, admission, upload, await admission.resolved(asked), url)
         case _:
             asked = await admission.resolved(asked)
