@@ -13,7 +13,7 @@ from typing import Final
 from control.predicates import held, paused_since, pausing
 from runtime.text.formatting import iso_time
 from schemas.job import Job, State
-from schemas.messages.commands import CreateJob, PauseJob, Request, StartJob, TimerDue
+from schemas.messages.commands import CreateJob, PauseJob, Request, StartDraft, StartJob, TimerDue
 from schemas.topics import DAY_MS
 
 LONGEST_PAUSE_MS: Final = 13 * DAY_MS
@@ -40,7 +40,7 @@ def asked_time(request: Request) -> int | None:
     match request:
         case PauseJob():
             return request.resume_at
-        case CreateJob() | StartJob():
+        case CreateJob() | StartJob() | StartDraft():
             return request.start_at
         case _:
             return None
@@ -50,10 +50,13 @@ def time_problem(request: Request, job: Job | None, now: int) -> str | None:
     """Why a request can't have the time that it asks for; None: it can, or asks for none. `job`: the one that it names,
     if it is there.
 
-    The creation of a job that is there has had its time judged: it comes again, perhaps once that time has gone by.
+    The creation of a job that is there has had its time judged, and so has the start of a draft that is none any more:
+    it comes again, perhaps once that time has gone by.
     """
     at = asked_time(request)
     if at is None or (job is not None and isinstance(request, CreateJob | StartJob)):
+        return None
+    if job is not None and isinstance(request, StartDraft) and job.state is not State.DRAFT:
         return None
     name = "resume_at" if isinstance(request, PauseJob) else "start_at"
     if at < now - _LATE_MS:

@@ -216,6 +216,10 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
         TimerSet, (S.PAUSING, S.PAUSED, *_UNDOING), None, OPERATOR,
         "sets another time at which it goes on, or none any more", (PauseJob,),
     ),
+    Transition(
+        TimerSet, (S.QUEUED,), None, OPERATOR, "gives it another time to start, as its file has come",
+        upon=(StartDraft,),
+    ),
     Transition(TimerSet, (S.QUEUED,), None, OPERATOR, "lets it start before its time", (ResumeJob,)),
     Transition(TimerSet, (S.QUEUED,), None, AGENT, "finds that the time to start has come", (TimerDue,)),
     Transition(

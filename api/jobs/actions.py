@@ -53,7 +53,7 @@ async def carry_out(
         if problem is not None:
             raise ApiError(409, f"{problem}; ask for that (partial: true; --partial)", {"state": job.state})
     after = await submit(parts.commands, parts.live, command, timeout)
-    if job.draft and action == "terminate" and after.started_at is None:
+    if job.draft and action == "terminate" and after.source.path is None:
         await asyncio.to_thread(DraftFile(parts.settings.storage_root, job.id, None, 0).remove)
     return after
 

@@ -35,7 +35,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The options of the real job; null: those of the dry run. A draft has its own options."""
     reason: bounds.Reason | None = None
     start_at: bounds.When | None = None
-    """The job does not start before this time."""
+    """The job does not start before this time. Of a draft: in place of the time that it was made with."""
     sha256: bounds.Digest | None = None
     """For a draft: the SHA-256 that its file must have."""
 

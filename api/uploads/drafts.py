@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from api.errors import ApiError
 from api.uploads.multipart import broken_off
-from api.uploads.spool import safe_name, storage_problem, try_lock
+from api.uploads.spool import is_part, safe_name, storage_problem, try_lock
 from schemas.job import Job, State
 
 NAME: Final = ".draft"
@@ -54,8 +54,6 @@ class DraftFile:
                 becomes too large; 400, the body broke off; 507 or 503, the disk does not take it; and what `body`
                 raises.
         """
-        if not self.path.exists() and self._final.exists():
-            raise ApiError(409, "all of the file has come, and the job is being started")
         with self._opened(offset) as descriptor:
             pending = bytearray()
             try:
@@ -83,23 +81,32 @@ class DraftFile:
     def named(self) -> Iterator[Path]:
         """The file under the name that readers are told; it becomes a draft again if its job is refused.
 
-        After a 503 it stays: the command may stand in the log. To be entered while it is `locked`: a refusal says
-        then that no start before this one has been accepted, for that one had the same bytes.
+        After a 503 it stays: the command may stand in the log. It stays as well where a start before this one has given
+        it that name, for that one may have been accepted by now: whatever this one is refused for, the job reads the
+        file. To be entered while it is `locked`.
         """
-        with suppress(FileNotFoundError):  # a start before this one may have done so
+        renamed = False
+        with suppress(FileNotFoundError):
             self.path.replace(self._final)
+            renamed = True
         try:
             yield self._final
         except ApiError as error:
-            if error.code != 503:
-                self._final.replace(self.path)
+            if renamed and error.code != 503:
+                with suppress(FileNotFoundError):  # the job was terminated meanwhile
+                    self._final.replace(self.path)
             raise
 
     def remove(self) -> None:
-        """Remove the part of the file that was received, of a job that has ended without it."""
-        self.path.unlink(missing_ok=True)
+        """Remove what has come of the file, of a job that has ended without one; starts that were not answered may have
+        left more than the draft. Those that are under way remove their own parts.
+        """
+        folder = self.path.parent
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if not is_part(path.name):
+                path.unlink(missing_ok=True)
         with suppress(OSError):
-            self.path.parent.rmdir()
+            folder.rmdir()
 
     def replaced_by(self, stored_as: str | None) -> None:
         """Remove the part of the file that was received, if the job's file is there: `stored_as`, below the root."""
@@ -111,13 +118,11 @@ class DraftFile:
         """Where it lies, under either name; no other request writes to it, or starts its job, meanwhile.
 
         Raises:
-            ApiError: 409, another request is at it.
+            ApiError: 409, another request is at it, or has started the job.
         """
         # A start before this one may not have been answered: the file has its final name then.
         path = self.path if self.path.exists() or not self._final.exists() else self._final
-        with self._opened(None, path) as descriptor:
-            if not _lies_at(descriptor, path):
-                raise _busy()  # a start that has just ended has renamed or removed it
+        with self._opened(None, path):
             yield path
 
     @contextmanager
@@ -132,9 +137,12 @@ class DraftFile:
         except OSError as error:
             raise storage_problem(error) from error
         try:
-            if not try_lock(descriptor):
-                raise _busy()
+            if not try_lock(descriptor) or not _lies_at(descriptor, path):
+                raise _busy()  # or a start that has just ended has renamed or removed it
             size = os.fstat(descriptor).st_size
+            if new and size == 0 and self._has_been_started():
+                path.unlink()
+                raise ApiError(409, "all of the file has come, and the job is being started")
             if offset is not None and offset != size:
                 raise ApiError(
                     409,
@@ -145,6 +153,10 @@ class DraftFile:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _has_been_started(self) -> bool:
+        """Whether the folder has what a start has made of the file."""
+        return any(not entry.name.startswith(".") for entry in os.scandir(self.path.parent))
 
 
 def _busy() -> ApiError:

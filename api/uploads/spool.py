@@ -28,6 +28,11 @@ def safe_name(name: str | None) -> str:
     return _UNSAFE.sub("_", last).lstrip(".")[-100:] or "upload.csv"
 
 
+def own_name(name: str | None) -> str:
+    """A safe form of the name that no other request takes."""
+    return f"{secrets.token_hex(8)}-{safe_name(name)}"
+
+
 def is_part(name: str) -> bool:
     """Whether this is the name of a part, a file that is still being written: no `safe_name` begins with a dot."""
     return _PART.match(name) is not None
@@ -46,11 +51,14 @@ class SpooledFile:
     """A file below ``<storage root>/sources/<job id>/``; every method blocks, so call them in a thread.
 
     It is written under a unique name, so that two requests for one job do not write into one file; and under a lock,
-    which distinguishes it from the part of a dead process (see `api/uploads/abandoned_parts.py`).
+    which distinguishes it from the part of a dead process (see `api/uploads/abandoned_parts.py`). What another request
+    has stored is neither replaced nor removed: its job may have begun, though this process has not heard of it yet.
     """
 
     def __init__(self, root: Path, job_id: str, name: str | None, stored_as: str | None = None) -> None:
-        """`name`: the sender's name for the file; it is stored as `stored_as`, or else under a safe form of `name`."""
+        """`name`: the sender's name for the file; it is stored as `stored_as`, or else under a safe form of `name`, and
+        as `own_name` of it if that is taken.
+        """
         self.digest = Digest()
         self.name = name
         self.path = f"sources/{job_id}/{safe_name(stored_as or name)}"
@@ -107,11 +115,12 @@ class SpooledFile:
         Raises:
             ApiError: 507, the disk is full; 503, it can't be written. The file is under neither name then.
         """
-        renamed = False
+        taken = False
         try:
-            with self._part.open("rb") as file:  # another request may replace it with its own file
+            self._take_name()
+            taken = True
+            with self._part.open("rb") as file:
                 self._part.replace(self._final)
-                renamed = True
                 if self._file is not None:
                     self._file.close()  # no lock is needed from here on
                 folder = os.open(self._final.parent, os.O_RDONLY)
@@ -121,10 +130,18 @@ class SpooledFile:
                     os.close(folder)
                 identity = identity_of(os.fstat(file.fileno()))
         except OSError as error:
-            if renamed:
+            if taken:
                 self._final.unlink(missing_ok=True)
             raise storage_problem(error) from error
         return self.digest.source(self.name, self.path, identity)
+
+    def _take_name(self) -> None:
+        try:
+            self._final.open("xb").close()
+        except FileExistsError:
+            self._final = self._final.with_name(own_name(self._final.name))
+            self.path = f"{self.path.rpartition('/')[0]}/{self._final.name}"
+            self._final.open("xb").close()
 
     def source(self) -> Source:
         """The file as a job's source, before it is kept."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -162,16 +162,18 @@ class Upload:
                 await asyncio.to_thread(self._check_lines, raw.written)
         self._try_look()
 
-    def convert(self, name: str, file: IO[bytes], look: Look, stop: threading.Event) -> None:
+    def convert(
+        self, name: str, file: IO[bytes], look: Look, stop: threading.Event, stored_as: str | None = None
+    ) -> None:
         """Take an open file of the server in, in this thread, until its end or soon after `stop` is set.
 
-        Raises as `take`.
+        The names are those of `SpooledFile`. Raises as `take`.
         """
         self._look = look
         head = file.read(HEAD_BYTES)
         file.seek(0)
         self._conversion = Conversion(head, self._text, self._most_bytes)
-        self.begin(name)
+        self.begin(name, stored_as)
         for piece in self._conversion.whole(file):
             self._write(piece)
             self._try_look()
@@ -182,12 +184,11 @@ class Upload:
         self._try_look()
 
     @asynccontextmanager
-    async def kept(self, unless: Callable[[], bool] = lambda: False) -> AsyncIterator[Source]:
+    async def kept(self) -> AsyncIterator[Source]:
         """The file under its name, for the command that is sent meanwhile.
 
-        It is removed again if that command is refused, `unless` something else reads the file by then. After a 503, or
-        an error that says nothing of the command, it stays: the command may stand in the log, and then a reader will
-        want the file.
+        It is removed again if that command is refused. After a 503, or an error that says nothing of the command, it
+        stays: the command may stand in the log, and then a reader will want the file.
 
         Raises:
             ApiError: 507 or 503, the disk does not take it.
@@ -197,9 +198,16 @@ class Upload:
         try:
             yield self._with_seen(source)
         except ApiError as error:
-            if error.code != 503 and not unless():
+            if error.code != 503:
                 await self._discard()
             raise
+
+    async def discard_unless(self, read: Source) -> None:
+        """Remove the kept file again, unless it is the one that the job reads: an earlier request may have brought its
+        own, and this one was its repeat.
+        """
+        if read.path != self._spooled.path:
+            await self._discard()
 
     @property
     def _spooled(self) -> SpooledFile:

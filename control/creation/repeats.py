@@ -28,12 +28,23 @@ def differences(job: Job, command: CreateJob, dry_run: str | None = None) -> lis
     """
     if job.started_from != dry_run:
         return ["dry run"]
+    command = _as_stored(job, command)
     if job.request is not None and job.request == request_digest(command):
         return []
     different = [name for name, (first, second) in _parts(job, command).items() if first != second]
     if different or job.request is None:  # an older version kept no digest
         return different
     return ["options, reason or file name"]
+
+
+def _as_stored(job: Job, command: CreateJob) -> CreateJob:
+    """The command with the path of the job's file, if both files were sent for this job: each request stores the same
+    file under another name.
+    """
+    folder, own, sent = f"sources/{job.id}/", job.source.path or "", command.source.path or ""
+    if not (own.startswith(folder) and sent.startswith(folder)):
+        return command
+    return replace(command, source=replace(command.source, path=own))
 
 
 def _parts(job: Job, command: CreateJob) -> dict[str, tuple[Any, Any]]:

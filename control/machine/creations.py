@@ -15,7 +15,7 @@ from control.machine.context import Context
 from schemas.descriptors.modes import RESTORING
 from schemas.job import Job, State
 from schemas.messages.commands import CreateJob, StartDraft, StartJob
-from schemas.messages.events import Created, Event, Failed, FileReceived, Started
+from schemas.messages.events import Created, Event, Failed, FileReceived, Started, TimerSet
 from schemas.messages.formats import IMAGE_GROUPS, INSPECTION_FORMAT, SEALED_FORMAT, TIMERS, WRITE_MODES
 
 S = State
@@ -42,7 +42,7 @@ def creation_events(
     key = exclusive_key(command, context.catalog)
     kind = context.catalog.operations[command.operation]
     mode = write_mode(command, kind, context.catalog.datasets[command.dataset])
-    later = command.start_at if command.start_at is not None and command.start_at > context.at else None
+    later = _time_to_come(command.start_at, context)
     sealed = context.catalog.sealing and command.source.kind != "query"
     # A control agent that does not know the time to start would start the job at once.
     inspected = to_inspect(command, context.at)
@@ -87,6 +87,10 @@ def creation_events(
     return _begun(created, (Created(created),), context)
 
 
+def _time_to_come(at: int | None, context: Context) -> int | None:
+    return at if at is not None and at > context.at else None
+
+
 def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event, ...] | Rejected:
     """What becomes of a job that may begin now, as far as other jobs are concerned; `before`: what has led to this."""
     usage, quotas = (
@@ -127,7 +131,11 @@ def file_received(job: Job, request: StartDraft, context: Context) -> tuple[Even
     problem = creation_problem(asked, context.catalog) or recorded_problem(asked, context.catalog)
     if problem is not None:
         return problem
-    return _begun(replace(job, source=request.source), (FileReceived(request.source),), context)
+    received: tuple[Event, ...] = (FileReceived(request.source),)
+    if request.start_at is None:
+        return _begun(replace(job, source=request.source), received, context)
+    later = _time_to_come(request.start_at, context)
+    return _begun(replace(job, source=request.source, start_at=later), (*received, TimerSet(later)), context)
 
 
 def turn_events(job: Job, context: Context) -> tuple[Event, ...]:

@@ -45,7 +45,7 @@ from schemas.messages.events import (
     TimerSet,
     UndoFinished,
 )
-from schemas.messages.formats import IMAGE_GROUPS
+from schemas.messages.formats import IMAGE_GROUPS, TIMERS
 
 S = State
 
@@ -160,7 +160,11 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
         case RateSet():
             return replace(job, options=replace(job.options, rows_per_second=event.rows_per_second))
         case TimerSet():
-            return replace(job, start_at=event.at) if job.state is S.QUEUED else replace(job, resume_at=event.at)
+            if job.state is not S.QUEUED:
+                return replace(job, resume_at=event.at)
+            # A control agent that does not know the time to start would start the job at once.
+            needs = job.needs if event.at is None else max(job.needs, TIMERS)
+            return replace(job, start_at=event.at, needs=needs)
         case InputMoved() | InputCompleted():
             if job.phase == "undo":
                 return replace(job, undo_input=event.input)

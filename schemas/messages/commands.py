@@ -57,6 +57,8 @@ class StartDraft(_Request, frozen=True, kw_only=True, omit_defaults=True):
     """Start a job whose file has come."""
 
     source: Source
+    start_at: Timestamp | None = None
+    """As in `CreateJob`; None: the time that the job was made with, if it has one."""
 
 
 class StartJob(_Request, frozen=True, kw_only=True, omit_defaults=True):

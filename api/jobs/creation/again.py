@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
 
 from api.errors import ApiError
+from api.jobs.reading.queries import records_of
 from api.jobs.reading.stored_file import Standing, standing
 from api.models.requests import JobRequest
 from api.uploads.conversion import plain
 from api.uploads.import_folders import Look, Seen
 from api.uploads.upload import Upload
+from api.web.services import Services
+from control.creation.repeats import differences
 from csvfile.header import HEAD_BYTES
 from csvfile.layout import Text, text_by
 from schemas.job import COLUMN_OPTIONS, Format, Job, Options, Source
+from schemas.messages.commands import CreateJob
+from schemas.messages.events import JobEvent
 
 _ANEW: Final = ("dry_run", "if_busy", "if_same")
 """Options that count only if they are given."""
@@ -42,6 +48,27 @@ def asked_again(asked: JobRequest, given: frozenset[str], earlier: Job) -> JobRe
         options=replace(earlier.options, **{name: getattr(asked.options, name) for name in names}),
         source=None,
     )
+
+
+async def first_rate(parts: Services, made: Job, repeat: CreateJob) -> CreateJob:
+    """The repeat of a request that says no rate, with the rate that `made` has taken over: both jobs may have been
+    given another one since. As it is, if it is another request.
+
+    Raises:
+        ApiError: 503, Kafka does not answer.
+    """
+
+    def with_rate(job: Job) -> CreateJob:
+        return replace(repeat, options=replace(repeat.options, rows_per_second=job.options.rows_per_second))
+
+    def found(candidates: Iterable[CreateJob]) -> CreateJob | None:
+        return next((one for one in candidates if not differences(made, one)), None)
+
+    answer = found((repeat, with_rate(made)))
+    if answer is None:  # the history has the job as it was made
+        records = await records_of(parts, made)
+        answer = found(with_rate(record.job) for record in records if isinstance(record, JobEvent))
+    return answer or repeat
 
 
 def require_file(earlier: Job) -> None:

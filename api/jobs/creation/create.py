@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from api.errors import ApiError, invalid, no_such_job, refused, unavailable
-from api.jobs.creation.again import asked_again, stored_again
+from api.jobs.creation.again import asked_again, first_rate, stored_again
 from api.jobs.creation.estimates import export_rows, require_confirmed
 from api.jobs.creation.job_form import JobForm
 from api.jobs.creation.job_query import request_in_query
@@ -124,9 +124,9 @@ async def receive_elsewhere(
 ) -> CreateJob:
     """The command for a request that brings no file; `given`: names of the options that it says."""
     match asked.source:
-        case Elsewhere(job=str() as job_id, url=None, upload=None):
+        case Elsewhere(job=str() as job_id, url=None, upload=None, bytes=None):
             return await receive_again(request, admission, upload, asked, job_id, given)
-        case Elsewhere(job=None, url=str() as url, upload=None):
+        case Elsewhere(job=None, url=str() as url, upload=None, bytes=None):
             return await _receive_url(request, admission, upload, await admission.resolved(asked), url)
         case _:
             asked = await admission.resolved(asked)
@@ -188,8 +188,8 @@ async def receive_again(
     asked = await admission.resolved(whose)
     command = admission.command(asked_again(asked, given, earlier), replace(earlier.source, origin=origin))
     repeated = admission.repeated(command)
-    if repeated is not None:
-        return repeated
+    if repeated is not None and made is not None:
+        return repeated if "rows_per_second" in given else await first_rate(parts, made, repeated)
     look, root = partial(admission.look, command), parts.settings.storage_root
     upload.allow(admission.allowance(command))  # it may have to be written anew
 
@@ -293,6 +293,8 @@ async def _submit_once(parts: Services, command: CreateJob, upload: Upload) -> J
             return known
         if not upload.begun:
             return await submit(parts.commands, parts.live, command)
-        async with upload.kept(unless=lambda: command.job_id in parts.view.jobs) as source:
+        async with upload.kept() as source:
             kept = replace(source, origin=command.source.origin)
-            return await submit(parts.commands, parts.live, replace(command, source=kept))
+            job = await submit(parts.commands, parts.live, replace(command, source=kept))
+        await upload.discard_unless(job.source)
+        return job

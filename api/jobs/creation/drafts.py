@@ -16,12 +16,14 @@ from starlette.requests import Request
 from api.errors import ApiError, KafkaUnavailableError, invalid, refused
 from api.jobs.creation.draft_room import draft_file, room_for, within
 from api.jobs.creation.job_request import Admission, require_known
+from api.jobs.reading.times import time_in
 from api.models.jobs import FilePart
 from api.models.requests import Start
 from api.readmodel.command_log import submit
 from api.uploads.conversion import beginning, plain
 from api.uploads.drafts import DraftFile, kept_drafts, remove_drafts
 from api.uploads.import_folders import Look, digest_of
+from api.uploads.spool import own_name
 from api.uploads.unpacking import compression_of
 from api.uploads.upload import Upload
 from api.web.auth import Caller
@@ -29,6 +31,7 @@ from api.web.ending import while_holding
 from api.web.services import Services
 from control.errors import Rejected
 from control.moves import legality
+from control.timers import time_problem
 from csvfile.header import HEAD_BYTES
 from csvfile.layout import text_by
 from runtime.clock import now_ms
@@ -87,8 +90,8 @@ async def start_draft(request: Request, parts: Services, job: Job, caller: Calle
     """Start a job whose file has come; the job after that. One that was started before is left alone.
 
     Raises:
-        ApiError: 400, the file does not fit; 409, it is not all here, or the job can't begin now, or has begun with
-            another file; as `submit`.
+        ApiError: 400, the file does not fit, or the time to start; 409, it is not all here, or the job can't begin now,
+            or has begun with another file; as `submit`.
     """
     if body.options is not None:
         raise invalid("a draft has its options from its creation: leave options out")
@@ -96,7 +99,16 @@ async def start_draft(request: Request, parts: Services, job: Job, caller: Calle
         return _started(job, body)
     require_draft(job, parts)
     file = draft_file(parts, job)
-    command = StartDraft(job_id=job.id, by=caller.name, reason=body.reason, source=Source())
+    command = StartDraft(
+        job_id=job.id,
+        by=caller.name,
+        reason=body.reason,
+        source=Source(),
+        start_at=time_in("start_at", body.start_at),
+    )
+    late = time_problem(command, job, now_ms())
+    if late is not None:  # before megabytes are converted for nothing
+        raise invalid(late)
     with file.locked() as path:
         job = parts.view.jobs.get(job.id, job)
         if job.state is not State.DRAFT:  # another request has started it meanwhile
@@ -109,11 +121,12 @@ async def start_draft(request: Request, parts: Services, job: Job, caller: Calle
             if measured is None:
                 async with upload.kept() as source:
                     started = await submit(parts.commands, parts.live, replace(command, source=source))
+                await upload.discard_unless(started.source)
             else:
                 with file.named() as final:
                     source = replace(measured, path=file.stored_as, identity=identity_of(final.stat()))
                     started = await submit(parts.commands, parts.live, replace(command, source=source))
-        await asyncio.to_thread(file.replaced_by, source.path)
+        await asyncio.to_thread(file.replaced_by, started.source.path)
     return started
 
 
@@ -197,7 +210,9 @@ def _measured(
         if not plain(file.read(HEAD_BYTES), text):
             file.seek(0)
             upload.expect(text)
-            upload.convert(job.source.name or "upload.csv", file, look, stop)
+            # A start before this one, of which this process has not heard yet, may have converted it too.
+            name = job.source.name or "upload.csv"
+            upload.convert(name, file, look, stop, own_name(name))
             return None
     return replace(digest_of(path, look, stop)[1], name=job.source.name)
 

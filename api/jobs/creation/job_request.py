@@ -244,7 +244,7 @@ def _source(asked: JobRequest, sent: Source | None, kind: Kind | None) -> Source
     if isinstance(asked.source, Elsewhere) and sent is None and draft is None:
         raise invalid(
             "source names one thing to read: job, the id of a job whose file is read again; url, an address; or "
-            "upload, the name of a file that comes in parts"
+            "upload, the name of a file that comes in parts, with which bytes may say its size"
         )
     if not isinstance(asked.source, Elsewhere) and asked.source not in (None, "topic", "file", "upload"):
         raise invalid(f'source {asked.source!r} is not known; send a file, or say "topic"')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from api.errors import ApiError, refused
+from api.errors import ApiError, invalid, refused
 from api.jobs.reading.changes import changes_of
 from api.jobs.reading.row_errors import error_page
 from api.jobs.reading.row_pages import row_pages
@@ -54,6 +54,8 @@ async def preview_of(parts: Services, job: Job) -> Preview:
 
 async def start_real(parts: Services, job: Job, caller: Caller, body: Start) -> tuple[Job, bool]:
     """The real job of a dry run, and whether it was made just now. Raises as `submit`, and ApiError 400 or 409."""
+    if body.sha256 is not None:
+        raise invalid("sha256 is that of a draft's file, and the real job reads the dry run's: leave sha256 out")
     command = StartJob(
         job_id=job_id_for_start(job.id),
         by=caller.name,

@@ -19,6 +19,7 @@ from api.jobs.creation.origins import unsigned
 from api.models.requests import Elsewhere, JobRequest
 from api.readmodel.seen import JobSeen
 from api.remote.fetching import Fetches
+from api.routes.commands import ENDPOINTS
 from api.uploads.upload import Upload
 from control.creation.repeats import request_digest
 from runtime.network.addresses import Address
@@ -171,6 +172,50 @@ def test_a_repeat_has_its_answer_whatever_has_become_of_the_file(place: Place, w
     for other in ({"options": {"if_same": "allow", "max_errors": 8}}, {"reason": "another"}, {"organisation": "else"}):
         assert place.ask({**asked, **other}).status_code == 422, other
     assert not place.fetched or way is not at_an_address
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "rate": {"rows_per_second": 3.5},
+    "pause": {"reason": "wait"},
+    "resume": {},
+    "terminate": {"keep_rows": True},
+    "rollback": {},
+    "purge": {},
+}
+"""Request that changes a job -> its body."""
+
+
+def test_every_request_that_changes_a_job_is_tried() -> None:
+    of_other_jobs = {"start", "end", "retry-errors"}  # of drafts and dry runs, rows of the inbox, jobs with row errors
+    assert {one.path.rpartition("/")[2] for one in ENDPOINTS} == CHANGES.keys() | of_other_jobs
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["", "that has left"])
+@pytest.mark.parametrize("rate", [None, 7.0])
+def test_a_repeat_has_its_answer_whatever_was_asked_of_its_job_and_of_the_other_one(
+    place: Place, rate: float | None, left: bool
+) -> None:
+    options = {"rows_per_second": rate, "max_errors": 7}
+    earlier = make_job(place.client, FILE, organisation="before", key="before", options=options).json()["id"]
+    asked = {"source": {"job": earlier}, "reason": "as each night", "options": {"if_same": "allow"}}
+    first = place.ask(asked)
+    assert first.status_code == 201, first.text
+    for job_id in (earlier, first.json()["id"]):
+        for change, body in CHANGES.items():
+            method = "PUT" if change == "rate" else "POST"
+            changed = place.client.request(method, f"/v1/jobs/{job_id}/{change}", json=body)
+            assert changed.status_code in (200, 202, 409), changed.text
+            again = place.ask(asked)
+            assert (again.status_code, again.json().get("id")) == (201, first.json()["id"]), (change, again.text)
+    rates = [place.log.live.view.jobs[job_id].options.rows_per_second for job_id in (earlier, first.json()["id"])]
+    assert rates == [3.5, 3.5]
+    if left:
+        place.log.live.take([JobSeen(earlier, None)])
+    again = place.ask(asked)
+    assert (again.status_code, again.json().get("id")) == (201, first.json()["id"]), again.text
+    for more in ({"max_errors": 8}, {"rows_per_second": 9.5}):
+        other = place.ask({**asked, "options": {"if_same": "allow", **more}})
+        assert other.status_code == 422, (more, other.text)
 
 
 @pytest.mark.parametrize("way", [named, named_and_converted, of_another_job, at_an_address])

@@ -163,16 +163,23 @@ def test_a_kept_file_goes_if_its_command_is_refused_and_stays_if_it_may_be_in_th
     assert files(tmp_path / "sources") == (["j1", "j1/a.csv"] if stays else [])
 
 
-def test_a_file_that_something_else_reads_by_now_stays(tmp_path: Path) -> None:
-    async def run() -> None:
+def test_a_file_that_another_request_has_stored_stays_as_it_is(tmp_path: Path) -> None:
+    async def keep(data: bytes, error: Exception | None = None) -> Source:
         async with Upload(tmp_path, "j1", 2**30) as upload:
-            await upload.begin("a.csv").end()
-            async with upload.kept(unless=lambda: True):
-                raise invalid("refused")
+            await upload.begin("a.csv").take(data)
+            await upload.end()
+            async with upload.kept() as source:
+                if error is not None:
+                    raise error
+            return source
 
+    first = asyncio.run(keep(b"first"))
     with pytest.raises(ApiError):
-        asyncio.run(run())
-    assert files(tmp_path / "sources") == ["j1", "j1/a.csv"]
+        asyncio.run(keep(b"refused", invalid("refused")))
+    second = asyncio.run(keep(b"second"))
+    stored = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert stored == {first.path: b"first", second.path: b"second"}
+    assert (first.name, second.name, first.path) == ("a.csv", "a.csv", "sources/j1/a.csv")
 
 
 @pytest.mark.parametrize(

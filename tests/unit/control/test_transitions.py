@@ -119,6 +119,7 @@ def commands(job: Job | None) -> Iterator[Command]:
     run: dict[str, Any] = {"job_id": job.id, "phase": job.phase, "run": job.run}
     corrected = Source(path="r.csv", sha256="c0", bytes=3)
     yield StartDraft(job_id=job.id, source=Source(path="j1.csv", sha256="a1"))
+    yield StartDraft(job_id=job.id, source=Source(path="j1.csv", sha256="a1"), start_at=at(7) + 5)
     yield PauseJob(job_id=job.id)
     yield PauseJob(job_id=job.id, resume_at=at(7) + 5)
     if (due_at := timer_of(job)) is not None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from schemas.job import Format, Options, Source, State
-from schemas.messages.commands import CreateJob, StartDraft
+from schemas.messages.commands import CreateJob, ResumeJob, StartDraft, TimerDue
+from schemas.messages.formats import TIMERS
 from schemas.messages.plans import ReadFile
-from tests.support.in_memory.control import World, upload, world_in
+from tests.support.in_memory.control import World, at, upload, world_in
 
 FILE = Source(path="sources/j1/people.csv", name="people.csv", sha256="a1", bytes=9)
 
@@ -48,6 +49,27 @@ def test_it_waits_in_the_queue_if_it_may() -> None:
     assert world.state is State.QUEUED
     world.complete("j2")
     assert world.state is State.RUNNING
+
+
+def test_it_may_start_at_a_time_that_its_start_says() -> None:
+    world = World()
+    world.send(replace(draft(), start_at=at(4000)))
+    world.send(StartDraft(job_id="j1", source=FILE, start_at=at(5000)))
+    assert (world.state, world.job().start_at, world.job().needs >= TIMERS) == (State.QUEUED, at(5000), True)
+    states = len(world.states)
+    world.send(StartDraft(job_id="j1", source=FILE, start_at=at(6000)))
+    assert (world.job().start_at, len(world.states)) == (at(5000), states + 1), "a repeat succeeds"
+    world.send(TimerDue(job_id="j1", due_at=at(5000)))
+    assert world.state is State.QUEUED, "its time has not come"
+    world.send(ResumeJob(job_id="j1"))
+    assert world.events() == ["Created", "FileReceived", "TimerSet", "TimerSet", "Started"]
+
+
+def test_a_time_that_has_just_gone_by_starts_it_at_once() -> None:
+    world = World()
+    world.send(replace(draft(), start_at=at(4000)))
+    world.send(StartDraft(job_id="j1", source=FILE, start_at=at(0)))
+    assert (world.state, world.job().start_at) == (State.RUNNING, None)
 
 
 def test_the_same_file_is_refused_when_it_is_known() -> None:

@@ -32,6 +32,7 @@ GOLDEN: dict[str, list[str]] = {
         '{"type": "ResumeJob", "job_id": "j1", "by": "ada"}',
         '{"type": "TerminateJob", "job_id": "j1", "keep_rows": true}',
         '{"type": "StartDraft", "job_id": "j2", "source": {"path": "p.csv", "sha256": "a1"}}',
+        '{"type": "StartDraft", "job_id": "j2", "source": {"path": "p.csv", "sha256": "a1"}, "start_at": 17672472}',
         '{"type": "StartJob", "job_id": "j2", "dry_run": "j1", "options": {"max_errors": 10}}',
         '{"type": "RollbackJob", "job_id": "j1"}',
         """{"type": "RetryErrors", "job_id": "j1", "by": "ada", "errors_of_run": 1,
