@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Final, Literal
 
@@ -19,6 +20,7 @@ from processor.erasure.base import Store
 from processor.erasure.documents import Documents
 from processor.erasure.expiry import Expiry
 from processor.erasure.files import CORRECTED
+from processor.erasure.topics import DeadLetters
 from processor.errors import CannotGoOnError, FencedError
 from runtime.clock import Clock
 from runtime.files.sealing import JobKeys
@@ -37,6 +39,9 @@ LEAST_ORPHAN_DAYS: Final = 1.0
 """A file that no job is known for may be one of a request under way, or of a command that is not carried out yet."""
 JOBS_AT_ONCE: Final = 1000
 """Jobs that are looked at in one turn of the event loop: the table may have a hundred thousand of them."""
+EXPUNGE_SECONDS: Final = 86_400.0
+"""Between two times that an index's files are written anew for what has expired: it costs all that their segments hold,
+and some job's documents expire every hour."""
 _BLOCK_DAYS: Final = 15.0
 """Longer than the topic of the rows keeps blocks: then the key opens nothing any more."""
 
@@ -53,6 +58,10 @@ class Housekeeping:
     keys: JobKeys
     clock: Clock
     report: Report
+    _expunged_at: dict[StoreName, float] = field(default_factory=dict)
+    """When a store's index was expunged last, by the monotonic clock."""
+    _to_expunge: set[StoreName] = field(default_factory=set)
+    """Stores of which something has been removed since."""
 
     async def run(self, gate: Gate) -> None:
         """Remove what is due. An error of one store leaves it for the next time. Raises FencedError."""
@@ -80,16 +89,28 @@ class Housekeeping:
 
     async def _expire(self, store: Store, gate: Gate) -> None:
         due = await self._due(store)
-        if not due:
-            return
-        await store.remove(due, gate)
-        if isinstance(store, Documents):
-            await store.expunge(gate)
+        if isinstance(store, DeadLetters):
+            await store.remove_old(gate)
+        elif due:
+            await store.remove(due, gate)
         for job in due:
             gate()
             await self.report(StoresEmptied(job_id=job.id, epoch=job.epoch, stores=[store.name]))
-        text = "%s of %d jobs are removed, since their retention is over"
-        log.info(text, store.name, len(due), extra=as_event("store.emptied"))
+        if due:
+            text = "%s of %d jobs are removed, since their retention is over"
+            log.info(text, store.name, len(due), extra=as_event("store.emptied"))
+        if isinstance(store, Documents):
+            if due:
+                self._to_expunge.add(store.name)
+            await self._expunge(store, gate)
+
+    async def _expunge(self, store: Documents, gate: Gate) -> None:
+        """Expunge what has been removed since the last time, once in `EXPUNGE_SECONDS`."""
+        now = self.clock.monotonic()
+        if store.name in self._to_expunge and now - self._expunged_at.get(store.name, -inf) >= EXPUNGE_SECONDS:
+            self._expunged_at[store.name] = now
+            await store.expunge(gate)
+            self._to_expunge.discard(store.name)
 
     async def _due(self, store: Store) -> list[Job]:
         """The jobs of which a store has something that is kept no longer, and that no other job needs."""
