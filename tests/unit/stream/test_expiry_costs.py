@@ -37,7 +37,7 @@ HOUR_MS = 3_600_000
 EACH_HOURS = 4
 """Hours between two jobs; each has two refused rows."""
 BEGIN = 1_790_000_000_000
-WRITTEN_AGAIN_WITHOUT = ("uploaded_files", "corrected_files", "parts", "results")
+FILES = ("uploaded_files", "corrected_files", "parts", "results")
 """Stores of files, which are removed one by one."""
 
 
@@ -231,7 +231,7 @@ def test_what_expires_every_hour_has_little_written_anew(
         kept = len(year.client.contents()[index])
         assert 0 < kept <= 10 * 24 // EACH_HOURS * 2 + 2, f"{name}: what is older than ten days is gone"
         assert year.client.merged[index] <= year.made * 10, f"{name}: a document is written anew once a day"
-    assert {*checked, "dead_letters", *WRITTEN_AGAIN_WITHOUT} == set(EXPIRING), "measure a new store as well"
+    assert {*checked, "dead_letters", *FILES} == set(EXPIRING), "measure a new store as well"
 
 
 def test_dead_letters_that_a_purge_has_written_again_keep_their_age(
