@@ -39,9 +39,9 @@ LEAST_ORPHAN_DAYS: Final = 1.0
 """A file that no job is known for may be one of a request under way, or of a command that is not carried out yet."""
 JOBS_AT_ONCE: Final = 1000
 """Jobs that are looked at in one turn of the event loop: the table may have a hundred thousand of them."""
-EXPUNGE_SECONDS: Final = 86_400.0
-"""Between two times that an index's files are written anew for what has expired: it costs all that their segments hold,
-and some job's documents expire every hour."""
+REWRITE_SECONDS: Final = 86_400.0
+"""Between two times that an index's files, or the topic of dead letters, are written anew for what has expired: this
+costs all that they hold, and something expires every hour."""
 _BLOCK_DAYS: Final = 15.0
 """Longer than the topic of the rows keeps blocks: then the key opens nothing any more."""
 
@@ -58,8 +58,8 @@ class Housekeeping:
     keys: JobKeys
     clock: Clock
     report: Report
-    _expunged_at: dict[StoreName, float] = field(default_factory=dict)
-    """When a store's index was expunged last, by the monotonic clock."""
+    _rewritten_at: dict[StoreName, float] = field(default_factory=dict)
+    """When a store was written anew last, by the monotonic clock."""
     _to_expunge: set[StoreName] = field(default_factory=set)
     """Stores of which something has been removed since."""
 
@@ -90,7 +90,7 @@ class Housekeeping:
     async def _expire(self, store: Store, gate: Gate) -> None:
         due = await self._due(store)
         if isinstance(store, DeadLetters):
-            await store.remove_old(gate)
+            due = await self._remove_letters(store, due, gate)
         elif due:
             await store.remove(due, gate)
         for job in due:
@@ -104,13 +104,33 @@ class Housekeeping:
                 self._to_expunge.add(store.name)
             await self._expunge(store, gate)
 
+    async def _remove_letters(self, store: DeadLetters, due: Sequence[Job], gate: Gate) -> list[Job]:
+        """Remove the old ones by their age, and write the topic anew, at most once a day, for datasets that keep theirs
+        for less time than others; the jobs of `due` that have none any more.
+        """
+        await store.remove_old(gate)
+        book = self.retentions
+        sooner = [job for job in due if book.days(store.name, job.dataset) < book.longest(store.name)]
+        if not sooner:
+            return list(due)
+        if self._may_rewrite(store.name):
+            await store.remove(sooner, gate)
+            return list(due)
+        return [job for job in due if job not in sooner]
+
     async def _expunge(self, store: Documents, gate: Gate) -> None:
-        """Expunge what has been removed since the last time, once in `EXPUNGE_SECONDS`."""
-        now = self.clock.monotonic()
-        if store.name in self._to_expunge and now - self._expunged_at.get(store.name, -inf) >= EXPUNGE_SECONDS:
-            self._expunged_at[store.name] = now
+        """Expunge what has been removed since the last time."""
+        if store.name in self._to_expunge and self._may_rewrite(store.name):
             await store.expunge(gate)
             self._to_expunge.discard(store.name)
+
+    def _may_rewrite(self, store: StoreName) -> bool:
+        """Whether `REWRITE_SECONDS` have passed since the last time that this was true."""
+        now = self.clock.monotonic()
+        if now - self._rewritten_at.get(store, -inf) < REWRITE_SECONDS:
+            return False
+        self._rewritten_at[store] = now
+        return True
 
     async def _due(self, store: Store) -> list[Job]:
         """The jobs of which a store has something that is kept no longer, and that no other job needs."""

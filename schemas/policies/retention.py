@@ -40,15 +40,11 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     previews: Days = 30.0
     row_errors: Days = 90.0
     dead_letters: Days = 30.0
-    """The topic itself keeps them for 30 days. See `BY_AGE`."""
+    """The topic itself keeps them for 30 days."""
 
 
 EXPIRING: Final[tuple[StoreName, ...]] = Retention.__struct_fields__  # type: ignore[assignment]  # a test compares them
 """The stores that have a retention here. Before-images have one of their own, and blocks that of their topic."""
-
-BY_AGE: Final[frozenset[StoreName]] = frozenset({"dead_letters"})
-"""Stores that lose what is older than the longest time of any dataset, whatever job it is of: those of one job can't be
-removed without writing all others anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +56,6 @@ class RetentionBook:
 
     def days(self, store: StoreName, dataset: str) -> float:
         """Days that this store keeps the data of jobs of this dataset."""
-        if store in BY_AGE:
-            return self.longest(store)
         return _number(getattr(self.datasets.get(dataset, self.default), store))
 
     def longest(self, store: StoreName) -> float:

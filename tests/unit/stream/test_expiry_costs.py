@@ -162,7 +162,7 @@ class Elasticsearch(MemoryElasticsearch):
 class Year:
     """Jobs with refused rows, hour after hour, and the housekeeping of every hour."""
 
-    def __init__(self, folder: Path, kafka: Kafka, **retention: float) -> None:
+    def __init__(self, folder: Path, kafka: Kafka, **retention: Any) -> None:
         settings = Settings(prefix="s", storage=folder, retention=json.dumps(retention))
         self.kafka, self.client, self.table = kafka, Elasticsearch(), JobTable()
         self.made = 0
@@ -232,6 +232,26 @@ def test_what_expires_every_hour_has_little_written_anew(
         assert 0 < kept <= 10 * 24 // EACH_HOURS * 2 + 2, f"{name}: what is older than ten days is gone"
         assert year.client.merged[index] <= year.made * 10, f"{name}: a document is written anew once a day"
     assert {*checked, "dead_letters", *FILES} == set(EXPIRING), "measure a new store as well"
+
+
+def test_a_dataset_with_a_time_of_its_own_has_the_topic_written_again_once_a_day(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kafka = Kafka()
+    kafka.stand_in(monkeypatch)
+    year = Year(tmp_path, kafka, dead_letters=30, datasets={"people": {"dead_letters": 2}})
+    kafka.add(0, "of another dataset")
+    asyncio.run(year.pass_by(6))
+
+    left = [letter for log in kafka.logs.values() for letter in log]
+    own = [letter for letter in left if letter.job_id != "of another dataset"]
+    assert len(left) == len(own) + 1, "it has its time yet"
+    assert own and min(letter.at for letter in own) >= kafka.now - 7 * DAY_MS
+    jobs = {job.id: job for job in year.table}
+    young = [letter.job_id for letter in own if "dead_letters" not in jobs[letter.job_id].expired]
+    assert len(young) == len(own), "what is told to be gone is gone"
+    kept = 3 * 24 // EACH_HOURS * 2 + 1
+    assert len(own) <= kept and 0 < kafka.written_again <= 6 * kept
 
 
 def test_dead_letters_that_a_purge_has_written_again_keep_their_age(
