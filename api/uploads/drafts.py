@@ -177,10 +177,13 @@ async def drafts_bytes(root: Path, jobs: Iterable[Job]) -> int:
     return await asyncio.to_thread(lambda: sum(file.size() for file in files)) if files else 0
 
 
-def kept_drafts(root: Path) -> dict[str, int]:
-    """Job id -> when a part of its file came last, milliseconds since 1970, of every draft that has a file."""
-    found = {}
-    for path in (root / "sources").glob(f"*/{NAME}"):
+def kept_drafts(root: Path, job_ids: Iterable[str] | None = None) -> dict[str, int]:
+    """Job id -> when a part of its file came last, milliseconds since 1970, of those drafts that have a file.
+
+    `job_ids`: looks at these only; None: at the folder of every job, of thirty days maybe.
+    """
+    found, sources = {}, root / "sources"
+    for path in sources.glob(f"*/{NAME}") if job_ids is None else (sources / job_id / NAME for job_id in job_ids):
         with suppress(FileNotFoundError):
             found[path.parent.name] = path.stat().st_mtime_ns // 1_000_000
     return found

@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Final, Literal
 
@@ -19,6 +20,7 @@ from processor.erasure.base import Store
 from processor.erasure.documents import Documents
 from processor.erasure.expiry import Expiry
 from processor.erasure.files import CORRECTED
+from processor.erasure.topics import DeadLetters
 from processor.errors import CannotGoOnError, FencedError
 from runtime.clock import Clock
 from runtime.files.sealing import JobKeys
@@ -37,6 +39,9 @@ LEAST_ORPHAN_DAYS: Final = 1.0
 """A file that no job is known for may be one of a request under way, or of a command that is not carried out yet."""
 JOBS_AT_ONCE: Final = 1000
 """Jobs that are looked at in one turn of the event loop: the table may have a hundred thousand of them."""
+REWRITE_SECONDS: Final = 86_400.0
+"""Between two times that an index's files, or the topic of dead letters, are written anew for what has expired: this
+costs all that they hold, and something expires every hour."""
 _BLOCK_DAYS: Final = 15.0
 """Longer than the topic of the rows keeps blocks: then the key opens nothing any more."""
 
@@ -53,6 +58,10 @@ class Housekeeping:
     keys: JobKeys
     clock: Clock
     report: Report
+    _rewritten_at: dict[StoreName, float] = field(default_factory=dict)
+    """When a store was written anew last, by the monotonic clock."""
+    _to_expunge: set[StoreName] = field(default_factory=set)
+    """Stores of which something has been removed since."""
 
     async def run(self, gate: Gate) -> None:
         """Remove what is due. An error of one store leaves it for the next time. Raises FencedError."""
@@ -80,16 +89,48 @@ class Housekeeping:
 
     async def _expire(self, store: Store, gate: Gate) -> None:
         due = await self._due(store)
-        if not due:
-            return
-        await store.remove(due, gate)
-        if isinstance(store, Documents):
-            await store.expunge(gate)
+        if isinstance(store, DeadLetters):
+            due = await self._remove_letters(store, due, gate)
+        elif due:
+            await store.remove(due, gate)
         for job in due:
             gate()
             await self.report(StoresEmptied(job_id=job.id, epoch=job.epoch, stores=[store.name]))
-        text = "%s of %d jobs are removed, since their retention is over"
-        log.info(text, store.name, len(due), extra=as_event("store.emptied"))
+        if due:
+            text = "%s of %d jobs are removed, since their retention is over"
+            log.info(text, store.name, len(due), extra=as_event("store.emptied"))
+        if isinstance(store, Documents):
+            if due:
+                self._to_expunge.add(store.name)
+            await self._expunge(store, gate)
+
+    async def _remove_letters(self, store: DeadLetters, due: Sequence[Job], gate: Gate) -> list[Job]:
+        """Remove the old ones by their age, and write the topic anew, at most once a day, for datasets that keep theirs
+        for less time than others; the jobs of `due` that have none any more.
+        """
+        await store.remove_old(gate)
+        book = self.retentions
+        sooner = [job for job in due if book.days(store.name, job.dataset) < book.longest(store.name)]
+        if not sooner:
+            return list(due)
+        if self._may_rewrite(store.name):
+            await store.remove(sooner, gate)
+            return list(due)
+        return [job for job in due if job not in sooner]
+
+    async def _expunge(self, store: Documents, gate: Gate) -> None:
+        """Expunge what has been removed since the last time."""
+        if store.name in self._to_expunge and self._may_rewrite(store.name):
+            await store.expunge(gate)
+            self._to_expunge.discard(store.name)
+
+    def _may_rewrite(self, store: StoreName) -> bool:
+        """Whether `REWRITE_SECONDS` have passed since the last time that this was true."""
+        now = self.clock.monotonic()
+        if now - self._rewritten_at.get(store, -inf) < REWRITE_SECONDS:
+            return False
+        self._rewritten_at[store] = now
+        return True
 
     async def _due(self, store: Store) -> list[Job]:
         """The jobs of which a store has something that is kept no longer, and that no other job needs."""

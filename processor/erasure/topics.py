@@ -1,14 +1,16 @@
 """Records of jobs in the topics `dead-letters` and `inbox`, which are plain and lie among those of other jobs.
 
-Kafka removes records from a partition's beginning only, and its files a segment at a time. So the dead letters of other
-jobs are written once more, behind a new segment, and then all before it is removed. Of the inbox all goes that the
-readers have committed: they never read it again.
+Kafka removes records from a partition's beginning only, and its files a segment at a time. So when a job is purged, the
+dead letters of other jobs are written once more, behind a new segment, and then all before it is removed. The old ones
+stand at the beginning, and go without that. Of the inbox all goes that the readers have committed: they never read it
+again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -53,7 +55,7 @@ class DeadLetters:
 
     settings: Settings
     keep_days: float
-    """A dead letter that is written once more is dropped if it is older."""
+    """Dead letters that are older go, whatever job they are of; infinity: none does."""
     turn: asyncio.Lock
     """Held while a topic is written anew: two at once would bring back what the other has left out."""
     name: StoreName = "dead_letters"
@@ -70,6 +72,32 @@ class DeadLetters:
                 gate()
                 await _in_thread(lambda: self._remove({job.id for job in jobs}, gate))
 
+    async def remove_old(self, gate: Gate) -> None:
+        """Remove those at the beginning of each partition that are older than `keep_days`. Writes nothing, and reads
+        little more than it removes. Raises as `remove`.
+        """
+        if math.isfinite(self.keep_days):
+            async with self.turn:
+                gate()
+                await _in_thread(lambda: self._remove_old(gate))
+
+    def _remove_old(self, gate: Gate) -> None:
+        topic = topic_name(self.settings.prefix, "dead-letters")
+        oldest = now_ms() - self.keep_days * DAY_MS
+        ends = {number: self._end_of_old(topic, number, oldest) for number in partitions_of(self.settings, topic)}
+        if ends := {number: end for number, end in ends.items() if end}:
+            gate()
+            remove_before(self.settings, topic, ends)
+
+    def _end_of_old(self, topic: str, partition: int, oldest: float) -> int:
+        """The offset behind the last dead letter in front of the first one that stays; 0: none is old."""
+        end = 0
+        for message in TopicReading(self.settings, topic, [partition]):
+            if _written(message) >= oldest:
+                break
+            end = (message.offset() or 0) + 1
+        return end
+
     def _remove(self, job_ids: Collection[str], gate: Gate) -> None:
         topic = topic_name(self.settings.prefix, "dead-letters")
         found = {
@@ -85,7 +113,7 @@ class DeadLetters:
             partition, offset = message.partition() or 0, message.offset() or 0
             if offset >= ends[partition] or belongs(message, job_ids):
                 continue
-            written = first_written(dict(headers_of(message)).get(FIRST_WRITTEN), message.timestamp()[1])
+            written = _written(message)
             if written < oldest:
                 continue
             gate()  # the next owner may be at it by now
@@ -94,6 +122,11 @@ class DeadLetters:
             raise CannotGoOnError(f"Kafka does not take the dead letters that stay: {problems[:1] or 'no answer'}")
         gate()
         remove_before(self.settings, topic, ends)
+
+
+def _written(message: Message) -> int:
+    """When a dead letter was written, or that which it repeats: milliseconds since 1970."""
+    return first_written(dict(headers_of(message)).get(FIRST_WRITTEN), message.timestamp()[1])
 
 
 def _write_again(producer: Producer, message: Message, written: int, problems: list[object]) -> None:
@@ -149,9 +182,9 @@ class InboxRecords:
 
     def _remove(self) -> None:
         topic = topic_name(self.settings.prefix, "inbox")
+        partitions = partitions_of(self.settings, topic)
+        ends = roll(self.settings, "inbox", partitions)
         admin = AdminClient(librdkafka_config(self.settings))
-        partitions = admin.list_topics(topic, timeout=_KAFKA_SECONDS).topics[topic].partitions
-        ends = roll(self.settings, "inbox", list(partitions))
         group = ConsumerGroupTopicPartitions(
             f"{self.settings.prefix}-inbox", [TopicPartition(topic, number) for number in partitions]
         )
@@ -180,6 +213,12 @@ def belongs(message: Message, job_ids: Collection[str]) -> bool:
         return bool(decode(value, _Named).job_id in job_ids)
     except UndecodableError:
         return any(job_id.encode() in value for job_id in job_ids)  # cut off, or no JSON: better one too many
+
+
+def partitions_of(settings: Settings, topic: str) -> list[int]:
+    """The numbers of a topic's partitions. Raises KafkaException: Kafka does not answer."""
+    admin = AdminClient(librdkafka_config(settings))
+    return sorted(admin.list_topics(topic, timeout=_KAFKA_SECONDS).topics[topic].partitions)
 
 
 def roll(settings: Settings, name: TopicName, partitions: Collection[int]) -> dict[int, int]:

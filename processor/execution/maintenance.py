@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
+_ORPHAN_MS: Final = DAY_MS
+"""A younger index of claims, of a job that is not known, may be of one whose state has not come to this worker yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +167,5 @@ class Duties:
             log.info(told, deleted, days, extra=as_event("images.deleted", count=deleted))
 
     async def _sweep_claims(self, gate: Gate) -> None:
-        await sweep_claims(self.works.sink, self.works.prefix, self.jobs, gate)
+        made_before = self.clock.now_ms() - _ORPHAN_MS
+        await sweep_claims(self.works.sink, self.works.prefix, self.jobs, gate, made_before)

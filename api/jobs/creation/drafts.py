@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import threading
 from contextlib import suppress
@@ -44,6 +45,8 @@ from schemas.messages.commands import CreateJob, StartDraft, TerminateJob
 log = logging.getLogger(__name__)
 
 _EXPIRY_SECONDS: Final = 300.0
+_LOOKS: Final = 12
+"""Every so many rounds all folders are looked at, each hour: their number is that of the jobs of thirty days."""
 _UNKNOWN_MS: Final = 24 * 3_600_000
 """The file of a draft that is not known is kept for this much longer than drafts last."""
 
@@ -145,20 +148,25 @@ def _started(job: Job, body: Start) -> Job:
 
 async def end_drafts(parts: Services) -> None:
     """Terminate drafts whose time is over, and remove the files of those that have ended; until cancelled."""
-    while True:
+    drafts: set[str] | None = None
+    for number in itertools.count():
         await asyncio.sleep(_EXPIRY_SECONDS)
         try:
-            await end_expired(parts)
+            drafts = await end_expired(parts, drafts if number % _LOOKS else None)
         except Exception:
+            drafts = None
             log.exception(
                 "old drafts could not be ended; trying again in five minutes", extra=as_event("drafts.trouble")
             )
 
 
-async def end_expired(parts: Services) -> None:
-    """One round of `end_drafts`."""
+async def end_expired(parts: Services, before: set[str] | None = None) -> set[str] | None:
+    """One round of `end_drafts`; answers the ids of the drafts there are, for the next round.
+
+    `before`: looks for files of these only, as far as they are no drafts any more; None: in the folders of all jobs.
+    """
     if not parts.live.caught_up:
-        return
+        return None
     drafts = [job for job in parts.view.jobs.open.values() if job.state is State.DRAFT]
     for job in drafts:
         if _expired(job, parts):
@@ -166,9 +174,11 @@ async def end_expired(parts: Services) -> None:
             with suppress(KafkaUnavailableError):
                 await parts.commands.append(TerminateJob(job_id=job.id, by="sluice", reason=reason))
     root = parts.settings.storage_root
-    files = await asyncio.to_thread(kept_drafts, root)
+    known = {job.id for job in drafts}
+    files = await asyncio.to_thread(kept_drafts, root, None if before is None else before - known)
     over = [job_id for job_id, touched_at in files.items() if _over(job_id, touched_at, parts)]
     await asyncio.to_thread(remove_drafts, root, over)
+    return known
 
 
 def _over(job_id: str, touched_at: int, parts: Services) -> bool:

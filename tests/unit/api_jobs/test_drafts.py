@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +18,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.errors import ApiError
+from api.jobs.creation import drafts
 from api.jobs.creation.drafts import end_expired
 from api.uploads.drafts import DraftFile
 from schemas.job import Job
@@ -243,6 +244,58 @@ def test_the_file_of_a_draft_that_is_not_known_yet_is_kept_for_a_while(served: S
     os.utime(file, (long_ago, long_ago))
     client.portal.call(end_expired, parts)
     assert not file.exists() and not folder.exists()
+
+
+@pytest.mark.parametrize("jobs", [5, 500])
+def test_a_round_looks_at_drafts_that_have_ended_and_not_at_the_files_of_all_jobs(
+    served: Served, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    client, _, storage = served
+    parts: Any = client.app.state.services  # type: ignore[attr-defined]
+    assert client.portal is not None
+    ended, waiting = draft(served, "second.csv"), draft(served)
+    append(served, waiting, 0, FILE)
+    before = client.portal.call(end_expired, parts)
+    assert before == {ended, waiting}
+    client.post(f"/v1/jobs/{ended}/terminate", json={})
+    for name in (ended, *(f"ended{number}" for number in range(jobs))):
+        folder = storage / "sources" / name
+        folder.mkdir(exist_ok=True)
+        (folder / (".draft" if name == ended else "a.csv")).write_bytes(FILE)
+    calls: list[str] = []
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any = ".", *more: Any, **named: Any) -> Any:
+            if str(storage / "sources") in str(path):
+                calls.append(str(path))
+            return real(path, *more, **named)
+
+        return call
+
+    for name in ("stat", "scandir", "listdir"):
+        monkeypatch.setattr(os, name, counted(getattr(os, name)))
+    assert client.portal.call(end_expired, parts, before) == {waiting}
+    assert len(calls) <= 2
+    assert not (storage / "sources" / ended).exists() and (storage / "sources" / waiting / ".draft").exists()
+
+
+def test_all_folders_are_looked_at_each_hour_and_after_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[str] | None] = []
+
+    async def round_of(_: Any, before: set[str] | None) -> set[str] | None:
+        seen.append(before)
+        if len(seen) == 3:
+            raise OSError("no")
+        if len(seen) == 30:
+            raise asyncio.CancelledError
+        return {str(len(seen))}
+
+    monkeypatch.setattr(drafts, "end_expired", round_of)
+    monkeypatch.setattr(drafts, "_EXPIRY_SECONDS", 0)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(drafts.end_drafts(None))  # type: ignore[arg-type]
+    assert [number for number, before in enumerate(seen) if before is None] == [0, 3, 12, 24]
+    assert seen[1:3] == [{"1"}, {"2"}]
 
 
 @pytest.mark.parametrize("offset", ["", "x", "-1", "9" * 30])

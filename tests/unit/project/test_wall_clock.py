@@ -39,8 +39,8 @@ RECORDED: Final = {
     "processor/elastic/generations.py": {"roll"},
     "processor/erasure/expiry.py": {"has_passed", "oldest"},
     "processor/erasure/housekeeping.py": {"_older_than"},
-    "processor/erasure/topics.py": {"_remove"},
-    "processor/execution/maintenance.py": {"_sweep_images"},
+    "processor/erasure/topics.py": {"_remove", "_remove_old"},
+    "processor/execution/maintenance.py": {"_sweep_claims", "_sweep_images"},
     "processor/execution/report_retention.py": {"delete_old_reports"},
     "processor/stream/command_intake.py": {"settle"},
 }
