@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from control.memory.brief_jobs import Jobs
 from control.memory.packed_jobs import PackedJobs
 from control.newer_states import newer_state
-from control.predicates import is_newer, understood
+from control.predicates import is_newer, runnable, understood
 from runtime.telemetry.log_events import as_event
 from schemas.job import BUSY_OR_QUEUED, Job
 from schemas.messages.codec import UndecodableError, decode
@@ -60,6 +60,7 @@ class JobTable:
         """`jobs` keeps them; None: `Jobs`, of which `__iter__` and `of` have those that have ended in brief."""
         self._jobs = Jobs() if jobs is None else jobs
         self._of: dict[str, dict[str, None]] = {}
+        self._runnable: dict[str, Job] = {}
         self._listeners: list[Listener] = []
         self.not_understood: set[str] = set()
         """Jobs that a newer version has written in a way that this process does not know."""
@@ -90,6 +91,11 @@ class JobTable:
         if isinstance(self._jobs, Jobs):
             return list(self._jobs.busy_or_queued.values())
         return [job for job in self.not_ended() if job.state in BUSY_OR_QUEUED]
+
+    def runnable(self) -> list[Job]:
+        """The jobs whose blocks may be read, and applied or undone, now. Those that have failed or are paused, of which
+        there may be any number, are not among them."""
+        return list(self._runnable.values())
 
     def of(self, organisation: str) -> list[Job]:
         """The jobs of one organisation."""
@@ -127,6 +133,10 @@ class JobTable:
         if before is not None and before.organisation != job.organisation:
             self._leaves(before)
         self._jobs.put(job)
+        if runnable(job):
+            self._runnable[sys.intern(job.id)] = job
+        else:
+            self._runnable.pop(job.id, None)
         self.newest_offset = max(self.newest_offset, job.command_offset)
         self._of.setdefault(job.organisation, {}).setdefault(sys.intern(job.id))
         if understood(job):
@@ -139,6 +149,7 @@ class JobTable:
     def remove(self, job_id: str) -> None:
         """The job has left the table."""
         self.not_understood.discard(job_id)
+        self._runnable.pop(job_id, None)
         job = self._jobs.remove(job_id)
         if job is not None:
             self._leaves(job)

@@ -233,9 +233,10 @@ class Checkpoints:
             job = self._jobs.get(job_id)
             if job is None or job_id not in self._lanes.by_job:
                 continue
-            if watched(job) and not run_over(job):
-                self._changed.add(job_id)  # counts may be reported later
-            if counts := self._news_of_counts(job, counts_due):
+            counts, held_back = self._news_of_counts(job, counts_due)
+            if held_back and not run_over(job):
+                self._changed.add(job_id)
+            if counts:
                 self._counted[job.id].update(counts)
                 reports.append(("reports", job.id.encode(), encode(LanesCounted(job_id=job.id, lanes=counts)), None))
             seen = self._done[job.id].within(job.run)
@@ -249,14 +250,16 @@ class Checkpoints:
     def _to_be_proved(self, job: Job) -> bool:
         return quiescing(job) and not self._lanes.proved(job)
 
-    def _news_of_counts(self, job: Job, due: bool) -> dict[int, LaneTotals]:
-        """Counts to report of a job with `max_errors`: at once in a probe or beyond the limit, else when it is time."""
+    def _news_of_counts(self, job: Job, due: bool) -> tuple[dict[int, LaneTotals], bool]:
+        """Counts to report of a job with `max_errors`: at once in a probe or beyond the limit, else when it is
+        time; and whether there are some whose time is still to come."""
         sent = self._counted.get(job.id, {})
         news = {lane: totals for lane, totals in self._lanes.counts(job).items() if totals != sent.get(lane)}
         if not news or due or rows_within(job):
-            return news
+            return news, False
         known = {**job.lanes_counted, **sent, **news}
-        return news if overspent(job, sum(known.values(), LaneTotals())) else {}
+        over = overspent(job, sum(known.values(), LaneTotals())) is not None
+        return (news, False) if over else ({}, True)
 
 
 async def _set_within(seconds: float | None, event: asyncio.Event) -> bool:

@@ -108,6 +108,15 @@ class Lanes:
         """Whether blocks of the job may be applied (or undone) by this worker now."""
         return runnable(job) and self.failed_in.get(job.id) != job.epoch
 
+    def at_work(self, runnable: Iterable[Job]) -> Iterator[tuple[Job, Mapping[int, Lane]]]:
+        """The jobs that may work here, and the lanes of each by their partitions; `runnable`: those of the control
+        table. What is done for each batch goes through these, and never through all lanes: jobs that have failed keep
+        theirs for any time."""
+        for job in runnable:
+            lanes = self.by_job.get(job.id)
+            if lanes and self.may_work(job):
+                yield job, lanes
+
     def give_up(self, job: Job) -> None:
         """The job can't go on here: it gets no turn in this epoch any more."""
         self.failed_in[job.id] = job.epoch
