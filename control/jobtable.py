@@ -64,6 +64,8 @@ class JobTable:
         self._listeners: list[Listener] = []
         self.not_understood: set[str] = set()
         """Jobs that a newer version has written in a way that this process does not know."""
+        self.unreadable: set[str] = set()
+        """Jobs of which a record could not be read: one that the table lacks for that is not gone."""
         self.newest_offset = -1
         """The offset of the newest command that a state names, of those that have come. That state never leaves the
         topic."""
@@ -110,9 +112,14 @@ class JobTable:
         """Take in one record of the topic `jobs`; answers the state in it, None for a tombstone, which removes its job.
 
         Raises:
-            UndecodableError: it is no job's state. Nothing has changed.
+            UndecodableError: it is no job's state. No job has changed.
         """
-        job_id, job = read_record(key, value)
+        try:
+            job_id, job = read_record(key, value)
+        except UndecodableError:
+            self.unreadable.add((key or b"").decode("utf-8", "replace"))
+            raise
+        self.unreadable.discard(job_id)
         if job is None:
             self.remove(job_id)
         else:

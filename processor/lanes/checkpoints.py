@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from control.budget import overspent, watched
@@ -17,7 +18,7 @@ from processor.stream.acknowledgement import Acknowledgeable
 from processor.stream.lease import Lease
 from processor.stream.publisher import RecordPublisher
 from runtime.clock import Clock
-from schemas.job import Job, LaneTotals
+from schemas.job import Job, LaneTotals, Phase
 from schemas.messages.codec import encode
 from schemas.messages.commands import LanesCounted, LanesDone, LanesRested
 from schemas.messages.lanes import lane_key
@@ -127,8 +128,9 @@ class Checkpoints:
                 self._hurry()
         self._due.set()
 
-    def drop(self, job_id: str, lanes: list[Lane]) -> None:
+    def drop(self, job_id: str, lanes: Iterable[Lane], lost: Iterable[tuple[int, Phase]] = ()) -> None:
         """The job has ended, or has left the table: delete the records of these lanes, and forget what was reported.
+        `lost`: partitions and phases of its lanes whose records can't be read.
 
         Its id may come again.
         """
@@ -136,8 +138,9 @@ class Checkpoints:
         self._done.pop(job_id, None)
         for lane in lanes:
             self._dirty.discard(lane)
-            self._tombstones.append(("lanes", lane_key(lane.job_id, lane.partition, lane.phase), None, lane.partition))
             self._counted.pop(lane.job_id, None)
+        for partition, phase in dict.fromkeys([*_places(lanes), *lost]):
+            self._tombstones.append(("lanes", lane_key(job_id, partition, phase), None, partition))
         self._due.set()
 
     def forget(self) -> None:
@@ -260,6 +263,15 @@ class Checkpoints:
         known = {**job.lanes_counted, **sent, **news}
         over = overspent(job, sum(known.values(), LaneTotals())) is not None
         return (news, False) if over else ({}, True)
+
+
+def _places(lanes: Iterable[Lane]) -> Iterator[tuple[int, Phase]]:
+    """Partition and phase of every record that the lanes may have left: a later run has taken the place of another one,
+    whose record, if it was of the other phase, is still there."""
+    for lane in lanes:
+        yield lane.partition, lane.phase
+        if lane.run > 0:
+            yield lane.partition, "apply" if lane.phase == "undo" else "undo"
 
 
 async def _set_within(seconds: float | None, event: asyncio.Event) -> bool:
