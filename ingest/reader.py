@@ -224,7 +224,7 @@ class Reader:
         job = self._view.get(plan.job_id)
         assert job is not None, "only the plan of a job that is there is ready"
         start = starting_point(plan, job, taken.reached)
-        self._sealer.prepare(job)
+        self._sealer.prepare(job, plan)
         taken.begin(PlanRun(plan, start, self._context.of(job), self._publisher, now, taken.trace), now)
         self._active.append(taken)
         self._slots.served(taken.organisation)
@@ -281,6 +281,7 @@ class Reader:
             self._active.remove(taken)
             self._slots.served(taken.organisation)
             self._shared_turns.forget(taken.plan.job_id)
+            self._sealer.forget(taken.plan.job_id)
             if taken.leaving:
                 taken.left(work)
                 self._waiting.insert(0, taken)
@@ -314,6 +315,7 @@ class Reader:
                 taken.work.stop()
             self._active.remove(taken)
             self._shared_turns.forget(taken.plan.job_id)
+            self._sealer.forget(taken.plan.job_id)
         self._waiting = [taken for taken in self._waiting if taken.partition != partition]
         self._offsets.revoked(partition)
 

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from ingest.pending_plan import PendingPlan
+from runtime.files.sealing import JobKeys
 from schemas.job import Source, State
 from schemas.messages.plans import ReadFile
 from tests.unit.ingest.test_slots import MORE_THAN_ANY, World
@@ -67,15 +68,18 @@ def to_their_ends(world: World, add: Callable[..., str], sealed: bool) -> list[s
 
 
 def revoked(world: World, add: Callable[..., str], sealed: bool) -> list[str]:
-    jobs = [add(world, sealed=sealed) for _ in range(8)]
-    jobs += [world.add("org", MORE_THAN_ANY) for _ in range(8)]
-    world.round()
-    world.reader._on_revoked(0, True)
+    jobs = []
+    for rounds in (1, 4):  # plans have just begun, or have had turns
+        jobs += [add(world, sealed=sealed) for _ in range(8)]
+        jobs += [world.add("org", MORE_THAN_ANY) for _ in range(8)]
+        for _ in range(rounds):
+            world.round()
+        world.reader._on_revoked(0, True)
     return jobs
 
 
 @pytest.mark.parametrize("reported", [True, False], ids=["reports come", "reports are late"])
-@pytest.mark.parametrize("sealed", [False], ids=["open"])
+@pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "open"])
 @pytest.mark.parametrize("add", [add_file, add_rollback])
 @pytest.mark.parametrize("story", [to_their_ends, revoked])
 def test_nothing_is_remembered_of_jobs_that_are_gone(
@@ -103,3 +107,13 @@ def test_a_plan_whose_end_the_view_shows_is_not_remembered_while_its_job_goes_on
         to_their_ends(world, add_rollback, False)
         world.round()
         assert len(world.reader._ended) == (0 if reported else 8)
+
+
+def test_a_rollback_after_a_purge_makes_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_STORAGE", str(tmp_path))
+    world = World(4)
+    keys = world.reader._sealer.keys
+    jobs = to_their_ends(world, add_rollback, True)
+    if keys._pool is not None:
+        keys._pool.shutdown(wait=True)
+    assert len(jobs) == 8 and JobKeys(tmp_path).jobs() == []
