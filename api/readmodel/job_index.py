@@ -21,8 +21,8 @@ from schemas.messages.events import CommandRejected
 RATE_WINDOW_MS = 3000
 ANSWERS_KEPT = 1000
 EARLY_KEPT = 10_000
-"""Jobs without a state whose history is kept: a job's first records may come before its state. Most are refused creations,
-and histories of jobs that have left the control table."""
+"""Jobs without a state whose history is kept: a job's first records may come before its state. Most are refused
+creations, and histories of jobs that have left the control table."""
 _OFFSET = 6
 """Bytes of an offset that is packed."""
 
