@@ -30,7 +30,7 @@ from api.readmodel.appender import Appender
 from api.readmodel.command_log import CommandLog
 from api.readmodel.following.follower import Follower
 from api.readmodel.following.history import HistoryReader
-from api.readmodel.following.job_follower import OlderHistory, job_follower
+from api.readmodel.following.job_follower import OlderHistory, history_read_since, job_follower
 from api.readmodel.group_members import GroupMembers
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.metrics import Metrics, MetricsMiddleware
@@ -51,6 +51,7 @@ from api.webhooks.trying import Trials
 from control.creation.admission import Catalog
 from control.creation.kinds import kinds
 from runtime.clients import async_elasticsearch, librdkafka_config
+from runtime.clock import now_ms
 from runtime.datasets import load_datasets
 from runtime.files.shared_folder import mark
 from runtime.files.storage import open_storage
@@ -137,7 +138,8 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
         )
 
         older = OlderHistory(settings, loop, live)
-        live.set_history_incomplete()
+        read_since = history_read_since(settings, now_ms())
+        live.set_history_incomplete(read_since)
 
         def caught_up() -> None:
             live.set_caught_up()
@@ -151,7 +153,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
 
         feed = principals.feed
         followers: list[Follower[Any]] = [
-            job_follower(settings, loop, live.take, caught_up, lambda: not live.caught_up),
+            job_follower(settings, loop, live.take, caught_up, lambda: not live.caught_up, read_since),
             Follower(settings, loop, ["principals"], lambda: decode_principal, feed.take, feed.set_caught_up),
             Follower(settings, loop, ["security-events"], lambda: decode_event, audit.take, newest=KEPT_IN_ALL),
         ]

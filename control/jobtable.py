@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from control.memory.brief_jobs import Jobs
 from control.memory.packed_jobs import PackedJobs
 from control.newer_states import newer_state
-from control.predicates import is_newer, understood
+from control.predicates import is_newer, runnable, understood
 from runtime.telemetry.log_events import as_event
 from schemas.job import BUSY_OR_QUEUED, Job
 from schemas.messages.codec import UndecodableError, decode
@@ -60,9 +60,12 @@ class JobTable:
         """`jobs` keeps them; None: `Jobs`, of which `__iter__` and `of` have those that have ended in brief."""
         self._jobs = Jobs() if jobs is None else jobs
         self._of: dict[str, dict[str, None]] = {}
+        self._runnable: dict[str, Job] = {}
         self._listeners: list[Listener] = []
         self.not_understood: set[str] = set()
         """Jobs that a newer version has written in a way that this process does not know."""
+        self.unreadable: set[str] = set()
+        """Jobs of which a record could not be read: one that the table lacks for that is not gone."""
         self.newest_offset = -1
         """The offset of the newest command that a state names, of those that have come. That state never leaves the
         topic."""
@@ -91,6 +94,11 @@ class JobTable:
             return list(self._jobs.busy_or_queued.values())
         return [job for job in self.not_ended() if job.state in BUSY_OR_QUEUED]
 
+    def runnable(self) -> list[Job]:
+        """The jobs whose blocks may be read, and applied or undone, now. Those that have failed or are paused, of which
+        there may be any number, are not among them."""
+        return list(self._runnable.values())
+
     def of(self, organisation: str) -> list[Job]:
         """The jobs of one organisation."""
         found = (self._jobs.brief(job_id) for job_id in self._of.get(organisation, ()))
@@ -104,9 +112,14 @@ class JobTable:
         """Take in one record of the topic `jobs`; answers the state in it, None for a tombstone, which removes its job.
 
         Raises:
-            UndecodableError: it is no job's state. Nothing has changed.
+            UndecodableError: it is no job's state. No job has changed.
         """
-        job_id, job = read_record(key, value)
+        try:
+            job_id, job = read_record(key, value)
+        except UndecodableError:
+            self.unreadable.add((key or b"").decode("utf-8", "replace"))
+            raise
+        self.unreadable.discard(job_id)
         if job is None:
             self.remove(job_id)
         else:
@@ -127,6 +140,10 @@ class JobTable:
         if before is not None and before.organisation != job.organisation:
             self._leaves(before)
         self._jobs.put(job)
+        if runnable(job):
+            self._runnable[sys.intern(job.id)] = job
+        else:
+            self._runnable.pop(job.id, None)
         self.newest_offset = max(self.newest_offset, job.command_offset)
         self._of.setdefault(job.organisation, {}).setdefault(sys.intern(job.id))
         if understood(job):
@@ -139,6 +156,7 @@ class JobTable:
     def remove(self, job_id: str) -> None:
         """The job has left the table."""
         self.not_understood.discard(job_id)
+        self._runnable.pop(job_id, None)
         job = self._jobs.remove(job_id)
         if job is not None:
             self._leaves(job)

@@ -101,7 +101,8 @@ class Reader:
         self._slots = Slots(slots, self._weight_of)
         self._shared_turns = SharedTurns()
         self._rounds = 0
-        self._ended: dict[str, int] = {}  # job id -> command offset of its plan that was worked on to the end
+        self._ended: dict[str, Plan] = {}  # job id -> its plan that was worked on to the end, until the view shows that
+        self._view.listen(self._show_ended)
         self._next_commit = self._next_measure = 0.0
 
     def run(self) -> None:
@@ -198,7 +199,8 @@ class Reader:
             plan = taken.plan
             job = self._view.get(plan.job_id)
             verdict = judge(plan, job, self._jobs.has_passed)
-            if plan.command_offset <= self._ended.get(plan.job_id, -1):
+            ended = self._ended.get(plan.job_id)
+            if ended is not None and plan.command_offset <= ended.command_offset:
                 verdict = PlanValidity.VOID  # a repeat of a plan whose end the view does not show yet
             if verdict is PlanValidity.VOID:
                 log.info(
@@ -222,7 +224,7 @@ class Reader:
         job = self._view.get(plan.job_id)
         assert job is not None, "only the plan of a job that is there is ready"
         start = starting_point(plan, job, taken.reached)
-        self._sealer.prepare(job)
+        self._sealer.prepare(job, plan)
         taken.begin(PlanRun(plan, start, self._context.of(job), self._publisher, now, taken.trace), now)
         self._active.append(taken)
         self._slots.served(taken.organisation)
@@ -279,13 +281,15 @@ class Reader:
             self._active.remove(taken)
             self._slots.served(taken.organisation)
             self._shared_turns.forget(taken.plan.job_id)
+            self._sealer.forget(taken.plan.job_id)
             if taken.leaving:
                 taken.left(work)
                 self._waiting.insert(0, taken)
                 continue
             self._offsets.done(taken.partition, taken.offset)
             if work.at_end:
-                self._ended[taken.plan.job_id] = taken.plan.command_offset
+                self._ended[taken.plan.job_id] = taken.plan
+                self._show_ended(taken.plan.job_id, self._view.get(taken.plan.job_id))
         if now >= self._next_commit:
             self._next_commit = now + COMMIT_SECONDS
             self._plans.commit(self._offsets.positions())
@@ -295,6 +299,13 @@ class Reader:
             self._metrics.plans.labels("working").set(len(self._active))
             self._metrics.plans.labels("waiting").set(len(self._waiting))
 
+    def _show_ended(self, job_id: str, job: Job | None) -> None:
+        """The view shows this state of the job, None once it is removed: if a repeat of its plan that was worked on to
+        the end is void by that alone, the plan need not be remembered."""
+        plan = self._ended.get(job_id)
+        if plan is not None and (job is None or judge(plan, job, self._jobs.has_passed) is PlanValidity.VOID):
+            del self._ended[job_id]
+
     def _on_revoked(self, partition: int, lost: bool) -> None:
         """Drop the plans of a partition: another reader goes on with them, from their last reports."""
         if not lost:
@@ -303,6 +314,8 @@ class Reader:
             if taken.work:
                 taken.work.stop()
             self._active.remove(taken)
+            self._shared_turns.forget(taken.plan.job_id)
+            self._sealer.forget(taken.plan.job_id)
         self._waiting = [taken for taken in self._waiting if taken.partition != partition]
         self._offsets.revoked(partition)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from api.readmodel.job_index import JobIndex
 from api.readmodel.seen import EventSeen, OldEventSeen, Seen
 from runtime.telemetry.log_events import as_event
-from schemas.job import Job, State
+from schemas.job import ENDED, Job, State
 from schemas.messages.events import CommandRejected
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class JobFeed:
         self.view = JobIndex()
         self._watches: dict[str, set[Watch]] = {}
         self._caught_up = asyncio.Event()
+        self._history_since = 0
         self._history_complete = asyncio.Event()
         self._history_complete.set()
 
@@ -61,12 +62,15 @@ class JobFeed:
         """Record that the view has reached the end of its topics."""
         self._caught_up.set()
 
-    async def until_history_complete(self) -> None:
-        """Wait until it is known where the history of jobs that have ended lies, a while after the start."""
-        await self._history_complete.wait()
+    async def until_history_complete(self, job: Job) -> None:
+        """Wait until it is known where the job's history lies: a while after the start, if it has ended or is old."""
+        if job.state in ENDED or job.created_at < self._history_since:
+            await self._history_complete.wait()
 
-    def set_history_incomplete(self) -> None:
-        """Record that it has to be found out first."""
+    def set_history_incomplete(self, since: int = 0) -> None:
+        """Record that it has to be found out first, of jobs that have ended and of those that were made before `since`,
+        in milliseconds since 1970."""
+        self._history_since = since
         self._history_complete.clear()
 
     def set_history_complete(self) -> None:

@@ -20,6 +20,9 @@ from schemas.messages.events import CommandRejected
 
 RATE_WINDOW_MS = 3000
 ANSWERS_KEPT = 1000
+EARLY_KEPT = 10_000
+"""Jobs without a state whose history is kept: a job's first records may come before its state. Most are refused
+creations, and histories of jobs that have left the control table."""
 _OFFSET = 6
 """Bytes of an offset that is packed."""
 
@@ -94,6 +97,7 @@ class JobIndex:
         self._lanes: dict[str, dict[tuple[Phase, int], LaneState]] = {}
         self._rates: dict[str, _Rate] = {}
         self._events: dict[str, array[int]] = {}
+        self._early: OrderedDict[str, array[int]] = OrderedDict()  # the same of jobs without a state
         self._older: dict[str, bytes] = {}
         self._answers: OrderedDict[tuple[str, int], Job | CommandRejected] = OrderedDict()
 
@@ -104,11 +108,13 @@ class JobIndex:
                 removed = self.jobs.remove(job_id)
                 self.ended.leave(removed)
                 self.usages.leave(removed)
-                for table in (self._lanes, self._rates, self._events, self._older):
+                for table in (self._lanes, self._rates, self._events, self._early, self._older):
                     table.pop(job_id, None)
             case JobSeen(job_id, job, cold):
                 assert job is not None
                 before = self.jobs.brief(job_id)
+                if before is None and (early := self._early.pop(job_id, None)) is not None:
+                    self._events[job_id] = early
                 if is_newer(job, before):
                     self.ended.leave(before)
                     self.usages.leave(before)
@@ -127,11 +133,21 @@ class JobIndex:
             case EventSeen(job_id, offset, None) if self._is_over(job_id):
                 self.fold(OldEventSeen(job_id, offset))
             case EventSeen(job_id, offset, rejection):
-                offsets = self._events.setdefault(job_id, array("q"))
+                offsets = self._noted(job_id)
                 if not offsets or offset > offsets[-1]:
                     offsets.append(offset)
                 if rejection is not None:
                     self._remember(job_id, rejection.command_offset, rejection)
+
+    def _noted(self, job_id: str) -> array[int]:
+        """The offsets that were noted of a job since the start, to be added to."""
+        if job_id in self.jobs:
+            return self._events.setdefault(job_id, array("q"))
+        offsets = self._early.setdefault(job_id, array("q"))
+        self._early.move_to_end(job_id)
+        if len(self._early) > EARLY_KEPT:
+            self._early.popitem(last=False)
+        return offsets
 
     def _is_over(self, job_id: str) -> bool:
         """Whether the job had ended when its history was read: that is kept packed, as of most jobs."""

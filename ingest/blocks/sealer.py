@@ -10,6 +10,7 @@ from runtime.files.sealing import JobKeys, SealError, seal
 from schemas.job import Job
 from schemas.messages.blocks import Block, RowBlock
 from schemas.messages.codec import encode
+from schemas.messages.plans import Plan, ReadFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,15 @@ class BlockSealer:
     keys: JobKeys
     job: Callable[[str], Job | None]
 
-    def prepare(self, job: Job) -> None:
-        """Begin to get the key that the job's blocks need."""
-        if job.sealed:
+    def prepare(self, job: Job, plan: Plan) -> None:
+        """Begin to get the key that the blocks of the job's plan need. Only those of a file have rows: another plan, a
+        rollback's say, would make a key anew that a purge has removed."""
+        if job.sealed and isinstance(plan, ReadFile):
             self.keys.prepare(job.id)
+
+    def forget(self, job_id: str) -> None:
+        """No more blocks of the job are to come for now."""
+        self.keys.forget(job_id)
 
     def encoded(self, block: Block) -> bytes:
         """The block as a message.

@@ -17,7 +17,7 @@ from processor.lanes.checkpoints import Checkpoints
 from processor.lanes.owned_lanes import Lanes
 from processor.lanes.refill import Refill
 from processor.lanes.scheduler import Scheduler
-from schemas.job import ENDED, Job
+from schemas.job import ENDED, Job, Phase
 
 
 class JobStates:
@@ -54,9 +54,13 @@ class JobStates:
     def follow_all(self) -> None:
         """Look at every job, once the worker has opened."""
         self._swept = False  # one sweep is enough for all jobs that ended before
+        recorded = self._lanes.with_records()
+        for job_id in recorded:
+            if job_id not in self._jobs and job_id not in self._jobs.unreadable:
+                self._release(job_id, None)  # it left the table while no worker had the partition
         for job in self._jobs:
             # There may be very many ended jobs: look only at those for which there is something to do.
-            if job.state not in ENDED or job.purging or job.id in self._lanes.by_job:
+            if job.state not in ENDED or job.purging or job.id in recorded:
                 self._changed(job.id, job)
         self._swept = True
         self._background.start(self._maintenance.opened())
@@ -75,7 +79,9 @@ class JobStates:
         self._scheduler.forget(job_id)
         self._inspections.drop(job_id)
         self._batches.traces.pop(job_id, None)
-        self._checkpoints.drop(job_id, self._lanes.drop_job(job_id, job.run if job else None))
+        phases: tuple[Phase, ...] = ("apply",) if job is not None and job.phase == "apply" else ("apply", "undo")
+        lost = self._lanes.drop_lost(job_id, phases)
+        self._checkpoints.drop(job_id, self._lanes.drop_job(job_id, job.run if job else None), lost)
         if job is None:
             self._job_steps.drop(job_id)
         elif job.options.dry_run and self._swept:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from control.budget import overspent, watched
@@ -17,7 +18,7 @@ from processor.stream.acknowledgement import Acknowledgeable
 from processor.stream.lease import Lease
 from processor.stream.publisher import RecordPublisher
 from runtime.clock import Clock
-from schemas.job import Job, LaneTotals
+from schemas.job import Job, LaneTotals, Phase
 from schemas.messages.codec import encode
 from schemas.messages.commands import LanesCounted, LanesDone, LanesRested
 from schemas.messages.lanes import lane_key
@@ -127,8 +128,9 @@ class Checkpoints:
                 self._hurry()
         self._due.set()
 
-    def drop(self, job_id: str, lanes: list[Lane]) -> None:
+    def drop(self, job_id: str, lanes: Iterable[Lane], lost: Iterable[tuple[int, Phase]] = ()) -> None:
         """The job has ended, or has left the table: delete the records of these lanes, and forget what was reported.
+        `lost`: partitions and phases of its lanes whose records can't be read.
 
         Its id may come again.
         """
@@ -136,8 +138,9 @@ class Checkpoints:
         self._done.pop(job_id, None)
         for lane in lanes:
             self._dirty.discard(lane)
-            self._tombstones.append(("lanes", lane_key(lane.job_id, lane.partition, lane.phase), None, lane.partition))
             self._counted.pop(lane.job_id, None)
+        for partition, phase in dict.fromkeys([*_places(lanes), *lost]):
+            self._tombstones.append(("lanes", lane_key(job_id, partition, phase), None, partition))
         self._due.set()
 
     def forget(self) -> None:
@@ -233,9 +236,10 @@ class Checkpoints:
             job = self._jobs.get(job_id)
             if job is None or job_id not in self._lanes.by_job:
                 continue
-            if watched(job) and not run_over(job):
-                self._changed.add(job_id)  # counts may be reported later
-            if counts := self._news_of_counts(job, counts_due):
+            counts, held_back = self._news_of_counts(job, counts_due)
+            if held_back and not run_over(job):
+                self._changed.add(job_id)
+            if counts:
                 self._counted[job.id].update(counts)
                 reports.append(("reports", job.id.encode(), encode(LanesCounted(job_id=job.id, lanes=counts)), None))
             seen = self._done[job.id].within(job.run)
@@ -249,14 +253,25 @@ class Checkpoints:
     def _to_be_proved(self, job: Job) -> bool:
         return quiescing(job) and not self._lanes.proved(job)
 
-    def _news_of_counts(self, job: Job, due: bool) -> dict[int, LaneTotals]:
-        """Counts to report of a job with `max_errors`: at once in a probe or beyond the limit, else when it is time."""
+    def _news_of_counts(self, job: Job, due: bool) -> tuple[dict[int, LaneTotals], bool]:
+        """Counts to report of a job with `max_errors`: at once in a probe or beyond the limit, else when it is
+        time; and whether there are some whose time is still to come."""
         sent = self._counted.get(job.id, {})
         news = {lane: totals for lane, totals in self._lanes.counts(job).items() if totals != sent.get(lane)}
         if not news or due or rows_within(job):
-            return news
+            return news, False
         known = {**job.lanes_counted, **sent, **news}
-        return news if overspent(job, sum(known.values(), LaneTotals())) else {}
+        over = overspent(job, sum(known.values(), LaneTotals())) is not None
+        return (news, False) if over else ({}, True)
+
+
+def _places(lanes: Iterable[Lane]) -> Iterator[tuple[int, Phase]]:
+    """Partition and phase of every record that the lanes may have left: a later run has taken the place of another one,
+    whose record, if it was of the other phase, is still there."""
+    for lane in lanes:
+        yield lane.partition, lane.phase
+        if lane.run > 0:
+            yield lane.partition, "apply" if lane.phase == "undo" else "undo"
 
 
 async def _set_within(seconds: float | None, event: asyncio.Event) -> bool:

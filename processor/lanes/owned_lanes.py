@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from control.budget import watched
@@ -104,9 +104,31 @@ class Lanes:
             self.by_job[job_id] = later
         return [lane for partition, lane in known.items() if partition not in later]
 
+    def drop_lost(self, job_id: str, phases: Collection[Phase]) -> list[tuple[int, Phase]]:
+        """Forget which records of the job's lanes are lost, in these phases; answers their partitions and phases, those
+        of partitions that are another worker's, or are not there, left out."""
+        found = [lane for lane in self.lost if lane[0] == job_id and lane[2] in phases]
+        for lane in found:
+            del self.lost[lane]
+            self.lost_in.pop(lane, None)
+        return [(partition, phase) for _, partition, phase in found if partition in self.owned]
+
+    def with_records(self) -> set[str]:
+        """The jobs that have a lane record on the owned partitions, one that is lost perhaps."""
+        return {*self.by_job, *(job_id for job_id, _, _ in self.lost)}
+
     def may_work(self, job: Job) -> bool:
         """Whether blocks of the job may be applied (or undone) by this worker now."""
         return runnable(job) and self.failed_in.get(job.id) != job.epoch
+
+    def at_work(self, runnable: Iterable[Job]) -> Iterator[tuple[Job, Mapping[int, Lane]]]:
+        """The jobs that may work here, and the lanes of each by their partitions; `runnable`: those of the control
+        table. What is done for each batch goes through these, and never through all lanes: jobs that have failed keep
+        theirs for any time."""
+        for job in runnable:
+            lanes = self.by_job.get(job.id)
+            if lanes and self.may_work(job):
+                yield job, lanes
 
     def give_up(self, job: Job) -> None:
         """The job can't go on here: it gets no turn in this epoch any more."""

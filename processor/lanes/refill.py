@@ -58,7 +58,7 @@ class Refill:
         """Blocks that one lane may have in memory now: fewer, the more lanes are at work and the larger blocks are."""
         self._asked -= 1
         if self._asked < 0:
-            self._active = sum(len(lanes) for job, lanes in self._lanes.by_job.items() if self._running(job)) or 1
+            self._active = sum(len(lanes) for _, lanes in self._lanes.at_work(self._jobs.runnable())) or 1
             self._asked = self._active // COUNTED_AGAIN
         most = min(ROOM_BLOCKS, int(ROOM_BYTES / max(self._mean_bytes, 1.0)))
         return max(2, min(self._lane_blocks, most // self._active))
@@ -86,11 +86,10 @@ class Refill:
         room = self.room()
         starved = [
             lane
-            for job_id, lanes in self._lanes.by_job.items()
+            for _, lanes in self._lanes.at_work(self._jobs.runnable())
             if (lane := lanes.get(partition)) is not None
             and lane.parked
             and len(lane.ready) <= room // 2
-            and self._running(job_id)
             and lane.wanted(room) is not None
         ]
         return min(starved, key=lambda lane: len(lane.ready), default=None)
@@ -132,7 +131,3 @@ class Refill:
             if offset not in found:
                 lane.forget(offset)
         self._on_loaded()
-
-    def _running(self, job_id: str) -> bool:
-        job = self._jobs.get(job_id)
-        return job is not None and self._lanes.may_work(job)

@@ -52,19 +52,16 @@ class Scheduler:
         """The job whose turn it is, None if none has work; and how long until one held back by its rate may go on."""
         waiting: dict[str, str] = {}
         pause: float | None = None
-        for job_id, lanes in self._lanes.by_job.items():
+        for job, lanes in self._lanes.at_work(self._jobs.runnable()):
             if not any(lane.ready for lane in lanes.values()):
-                continue
-            job = self._jobs.get(job_id)
-            if job is None or not self._lanes.may_work(job):
                 continue
             within = rows_within(job)
             if not any(_has_work(lane, job, within) for lane in lanes.values()):
                 continue
-            bucket = self._buckets.get(job_id)
+            bucket = self._buckets.get(job.id)
             wait = bucket.wait_seconds(now) if bucket else 0.0
             if wait <= 0:
-                waiting[job_id] = job.organisation
+                waiting[job.id] = job.organisation
             else:
                 pause = min(wait, pause or wait)
         return self._jobs.get(self._turns.next(waiting) or ""), pause

@@ -84,9 +84,11 @@ class JobKeys:
         self._file(job_id).unlink(missing_ok=True)
 
     def forget(self, job_id: str) -> None:
-        """Hold it in memory no more."""
+        """Hold it in memory no more; one that is still to be made for `prepare` is not made."""
         self._held.pop(job_id, None)
-        self._coming.pop(job_id, None)
+        coming = self._coming.pop(job_id, None)
+        if coming is not None:
+            coming.cancel()
 
     def jobs(self) -> list[str]:
         """The jobs that have a key. Raises OSError."""

@@ -22,7 +22,7 @@ from api.web.services import Services
 from runtime.clock import now_ms
 from schemas.descriptors.datasets import Dataset
 from schemas.indices import index_name
-from schemas.job import ENDED, Job
+from schemas.job import Job
 from schemas.messages.events import History
 
 MOST_HISTORY: Final = 500
@@ -80,8 +80,7 @@ async def records_of(parts: Services, job: Job) -> list[History]:
     """
     try:
         async with asyncio.timeout(_HISTORY_SECONDS):
-            if job.state in ENDED:
-                await parts.live.until_history_complete()
+            await parts.live.until_history_complete(job)
             # One request at a time: the consumer serves one, and threads that wait for it would be missing elsewhere.
             async with parts.reading_history:
                 offsets = parts.view.event_offsets(job.id)[-MOST_HISTORY:]

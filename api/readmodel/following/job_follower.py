@@ -1,7 +1,8 @@
 """Follows the topics ``jobs``, ``lanes`` and ``job-events`` for the view.
 
 ``job-events`` keeps the history of every job there ever was. At the start the view needs that of the jobs that have not
-ended: it is read from the time on at which the oldest of these was made. What lies before, as far as the view knows its
+ended: it is read from the time on at which the oldest of these was made, but from no earlier time than ended jobs stay
+in the table, as jobs that have failed or are paused may be of any age. What lies before, as far as the view knows its
 jobs, `OlderHistory` reads afterwards, while the API serves already.
 """
 
@@ -26,7 +27,7 @@ from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.topics.assigned import AssignedConsumer
 from schemas.job import ENDED
-from schemas.topics import topic_name
+from schemas.topics import DAY_MS, topic_name
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,10 @@ def job_follower(
     deliver: Callable[[list[Seen]], None],
     caught_up: Callable[[], None],
     starting: Callable[[], bool] = lambda: False,
+    read_since: int = 0,
 ) -> Follower[Seen]:
-    """The follower; see Follower for its arguments, and Decoder for `starting`."""
+    """The follower; see Follower for its arguments, and Decoder for `starting`. `read_since`: milliseconds since 1970,
+    see `history_read_since`."""
     return Follower(
         settings,
         loop,
@@ -51,20 +54,26 @@ def job_follower(
         lambda: Decoder(settings.prefix, now_ms(), starting).seen,
         deliver,
         caught_up,
-        later=Later("job-events", _needed_since),
+        later=Later("job-events", lambda seen: _needed_since(seen, read_since)),
         compacted=("jobs", "lanes"),
     )
 
 
-def _needed_since(seen: Seen) -> int | None:
-    """The time at which the job was made, if it has not ended."""
+def history_read_since(settings: Settings, now: int) -> int:
+    """The time from which on histories are read before the API serves, at most; both in milliseconds since 1970."""
+    return max(0, now - int(settings.job_retention_days * DAY_MS))
+
+
+def _needed_since(seen: Seen, read_since: int) -> int | None:
+    """The time from which on the job's history is needed at once: none of it is, if the job has ended."""
     if isinstance(seen, JobSeen) and seen.job is not None and seen.job.state not in ENDED:
-        return seen.job.created_at
+        return max(seen.job.created_at, read_since)
     return None
 
 
 class OlderHistory:
-    """A thread that notes where the history of jobs that have ended lies."""
+    """A thread that notes where the history of jobs that have ended lies, and of those that are older than what the
+    follower reads."""
 
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, feed: JobFeed) -> None:
         self._settings = settings

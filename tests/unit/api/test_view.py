@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import Counter
+from collections.abc import Sized
 from typing import Any
 
 import msgspec
@@ -16,13 +17,16 @@ from msgspec.structs import replace
 from api.errors import ApiError
 from api.jobs.reading.job_view import job_view
 from api.jobs.reading.paging import Query, page, query_of
+from api.readmodel import job_index
 from api.readmodel.encoded_views import EncodedViews
 from api.readmodel.following.decoding import Decoder, lane_seen
+from api.readmodel.following.job_follower import _needed_since, history_read_since
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.job_index import JobIndex
 from api.readmodel.seen import EventSeen, JobSeen, LaneSeen, OldEventSeen, lane_state
 from api.web.auth import ADMIN, Caller
 from control.creation.quotas import Usage, usage_of
+from runtime.settings import Settings
 from runtime.text.formatting import iso_time
 from schemas.job import Input, Job, LaneTotals, RestedLane, Source, State
 from schemas.messages.codec import encode
@@ -293,6 +297,58 @@ def test_a_kept_view_of_an_ended_job_is_that_of_its_newest_state_and_lanes() -> 
     assert shown()["state"] == "ROLLING_BACK"
     view.fold(JobSeen("j1", None))
     assert views.of(ended, encoded)
+
+
+def test_records_of_jobs_that_never_have_a_state_take_up_a_bounded_part_of_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Refused creations, histories of jobs that have left the table, and lanes of such jobs that a worker deletes."""
+    monkeypatch.setattr(job_index, "EARLY_KEPT", 10)
+    monkeypatch.setattr(job_index, "ANSWERS_KEPT", 10)
+    view = JobIndex()
+
+    def sizes_after(numbers: range) -> dict[str, int]:
+        for number in numbers:
+            job_id = f"gone{number}"
+            refused = replace(rejection(number), job_id=job_id)
+            for seen in (
+                EventSeen(job_id, 10 * number),
+                EventSeen(job_id, 10 * number + 1, refused),
+                OldEventSeen(job_id, 10 * number + 2),
+                JobSeen(f"removed{number}", None),
+                LaneSeen(job_id, 0, "apply", lane(0, 10).lane),
+                LaneSeen(job_id, 0, "apply", None),
+                LaneSeen(f"removed{number}", 0, "undo", None),
+            ):
+                view.fold(seen)
+        return {name: len(found) for name, found in vars(view).items() if isinstance(found, Sized)}
+
+    assert sizes_after(range(20)) == sizes_after(range(20, 200))
+
+
+def test_one_old_job_that_has_not_ended_costs_a_start_no_history_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_index, "EARLY_KEPT", 10)
+    day = 24 * 3600 * 1000
+    read_since = history_read_since(Settings(job_retention_days=30), NOW)
+    assert read_since == NOW - 30 * day
+    assert history_read_since(Settings(job_retention_days=100_000), NOW) == 0
+    old = job(1, state=State.FAILED, created_at=NOW - 365 * day)
+    young = replace(job(2, created_at=NOW - day), id="j2")
+    seen = [JobSeen("j1", old), JobSeen("j2", young), JobSeen("j3", ended_as("j3"))]
+    assert [_needed_since(one, read_since) for one in seen] == [read_since, young.created_at, None]
+    view = view_of(*seen)
+    history = [(f"gone{number}" if number % 9 else "j1", number) for number in range(900)]
+    for job_id, offset in history[800:]:
+        view.fold(EventSeen(job_id, offset))
+    for job_id, offset in history:
+        view.fold(OldEventSeen(job_id, offset))
+    assert len(view._events) + len(view._older) <= len(view.jobs) + 1 and len(view._early) <= 10
+    assert view.event_offsets("j1") == [offset for job_id, offset in history if job_id == "j1"]
+
+
+def test_the_history_of_a_job_that_comes_before_its_state_is_not_lost() -> None:
+    view = view_of(EventSeen("j1", 5), EventSeen("j2", 6), EventSeen("j1", 7), JobSeen("j1", job()), EventSeen("j1", 9))
+    assert view.event_offsets("j1") == [5, 7, 9]
 
 
 @given(st.lists(st.integers(0, 2**40), max_size=30), st.lists(st.integers(0, 2**40), max_size=30))

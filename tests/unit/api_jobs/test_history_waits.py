@@ -1,4 +1,4 @@
-"""The histories of jobs that have ended come late after a start of the API: nobody else waits for that."""
+"""The histories of jobs that have ended, or are old, come late after a start of the API: nobody else waits for that."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import httpx2
 
-from schemas.job import ENDED
+from api.readmodel.job_feed import JobFeed
+from schemas.job import ENDED, Job, State
 from schemas.messages.commands import FileFinished
 from tests.support.api.stub import complete, stub
 from tests.support.api.world import EXPORT
@@ -39,5 +40,26 @@ def test_a_history_that_is_not_read_yet_holds_up_no_other(tmp_path: Path) -> Non
             assert not any(task.done() for task in waiting)
             log.live.set_history_complete()
             assert {one.status_code for one in await asyncio.gather(*waiting)} == {200}
+
+    asyncio.run(run())
+
+
+def test_the_history_of_an_old_job_that_has_not_ended_is_waited_for_as_well() -> None:
+    async def run() -> None:
+        live = JobFeed()
+        live.set_history_incomplete(since=100)
+
+        def waiting(created_at: int, state: State = State.FAILED) -> asyncio.Task[None]:
+            job = Job(
+                id="j1", operation="upload", dataset="people", organisation="acme", created_by="x", state=state,
+                created_at=created_at, command_offset=1, partitions=2,
+            )  # fmt: skip
+            return asyncio.create_task(live.until_history_complete(job))
+
+        old, young, ended = waiting(99), waiting(100), waiting(100, State.COMPLETED)
+        await asyncio.sleep(0)
+        assert [task.done() for task in (old, young, ended)] == [False, True, False]
+        live.set_history_complete()
+        await asyncio.gather(old, young, ended)
 
     asyncio.run(run())

@@ -10,13 +10,14 @@ from msgspec.structs import replace
 
 from control.jobtable import JobTable
 from control.predicates import quiescing
-from processor.lanes.checkpoints import Checkpoints, Record
+from processor.lanes.checkpoints import PROGRESS_SECONDS, Checkpoints, Record
+from processor.lanes.lane import Lane
 from processor.lanes.owned_lanes import Lanes
 from processor.stream.lease import Lease
 from runtime.clock import Clock
-from schemas.job import Job, LaneTotals, RestedLane, State
+from schemas.job import Job, LaneTotals, Options, RestedLane, State
 from schemas.messages.codec import decode
-from schemas.messages.commands import Command, LanesRested
+from schemas.messages.commands import Command, LanesCounted, LanesRested
 
 OWNED = (0, 1)
 
@@ -24,12 +25,18 @@ OWNED = (0, 1)
 class Kafka:
     def __init__(self) -> None:
         self.reports: list[LanesRested] = []
+        self.counts: list[LanesCounted] = []
 
     async def publish_all(self, records: Iterable[Record]) -> None:
-        for _topic, _key, value, _partition in records:
+        for topic, _key, value, _partition in records:
+            if topic != "reports":
+                continue
             report: Command = decode(value or b"", Command)
-            assert isinstance(report, LanesRested)
-            self.reports.append(report)
+            assert isinstance(report, LanesRested | LanesCounted)
+            if isinstance(report, LanesRested):
+                self.reports.append(report)
+            else:
+                self.counts.append(report)
 
 
 class Looks(JobTable):
@@ -46,8 +53,10 @@ class Worker:
     def __init__(self) -> None:
         self.jobs, self.lanes, self.kafka = Looks(), Lanes(), Kafka()
         self.lanes.inherit(OWNED, {}, ())
+        self.seconds = 0.0
+        clock = Clock(monotonic=lambda: self.seconds)
         lease: Lease = type("Held", (), {"require": lambda _: None})()
-        self.checkpoints = Checkpoints(self.jobs, self.lanes, self.kafka, Clock(), lease)  # type: ignore[arg-type]
+        self.checkpoints = Checkpoints(self.jobs, self.lanes, self.kafka, clock, lease)  # type: ignore[arg-type]
 
     def take(self, job: Job) -> None:
         self.jobs.put(job)
@@ -107,3 +116,21 @@ def test_a_job_that_fails_again_is_proved_again() -> None:
     worker.take(replace(job(State.FAILED, offset=2), epoch=5))
     worker.flush()
     assert [report.epoch for report in worker.kafka.reports] == [5]
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.FAILED, State.PAUSED])
+def test_a_job_with_a_limit_of_errors_costs_a_checkpoint_nothing_once_its_counts_are_reported(state: State) -> None:
+    worker = Worker()
+    for number in range(50):
+        known = job(state, f"j{number}", rested=OWNED, offset=number)
+        known = replace(known, options=Options(max_errors=10), budget="open")
+        lane = Lane(known.id, 0, 3)
+        lane.totals = LaneTotals(rows_applied=5, rows_failed=1, blocks=1)
+        worker.lanes.put(lane)
+        worker.take(known)
+        worker.checkpoints.touch(lane)
+    worker.flush()
+    worker.seconds += PROGRESS_SECONDS
+    worker.flush()
+    assert len(worker.kafka.counts) == 50
+    assert worker.flush() == 0

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
-from processor.lanes.lane import Loaded
+from processor.lanes.lane import Lane, Loaded
+from processor.lanes.refill import Refill
 from processor.lanes.scheduler import Scheduler, put_back
 from runtime.files.sealing import seal
 from runtime.settings import Settings
+from schemas.job import State
 from schemas.messages.blocks import RowBlock
 from schemas.messages.codec import encode
 from schemas.policies.quotas import QuotaBook
@@ -104,3 +109,54 @@ def test_a_batch_is_as_long_as_its_rows_are_once_they_are_unsealed() -> None:
     job, _ = worker.scheduler.next(0.0)
     assert job is not None
     assert len(worker.scheduler.take(job, 0.0)) == 5
+
+
+class Counted(dict[str, Any]):
+    """Lanes by job, and how many jobs were looked at."""
+
+    looks = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.looks += 1
+        return super().get(key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        self.looks += 1
+        return super().__getitem__(key)
+
+    def __iter__(self) -> Iterator[str]:
+        for key in super().__iter__():
+            self.looks += 1
+            yield key
+
+    def items(self) -> Any:
+        return [(key, self[key]) for key in list(super().__iter__())]
+
+    def values(self) -> Any:
+        return [self[key] for key in list(super().__iter__())]
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.PAUSED])
+def test_jobs_that_cannot_go_on_cost_a_batch_nothing(state: State) -> None:
+    """They keep their lanes for any time, and there is no limit to those that have failed."""
+
+    def looks(others: int) -> int:
+        worker = Worker()
+        worker.add("running", 6)
+        for number in range(others):
+            worker.add(f"other{number}", 1)
+            job = worker.jobs.get(f"other{number}")
+            assert job is not None
+            worker.jobs.put(replace(job, state=state, epoch=job.epoch + 1))
+        parked = worker.lanes.get("running", 0)
+        assert parked is not None
+        parked.meet(Loaded(100, 100, b""), 0)
+        reader: Any = None
+        refill = Refill(worker.jobs, worker.lanes, reader, 16, lambda: None, lambda *_: None)
+        counted = worker.lanes.by_job = Counted(worker.lanes.by_job)
+        assert worker.turn() == ("running", [0, 1, 2])
+        found: Lane | None = refill._next_starved(0)
+        assert found is parked
+        return counted.looks
+
+    assert looks(0) == looks(10) == looks(1000)

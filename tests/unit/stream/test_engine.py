@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 from aiokafka.errors import KafkaError
@@ -31,9 +31,9 @@ from runtime.datasets import load_datasets
 from runtime.files.storage import Storage
 from runtime.settings import Settings
 from schemas.indices import data_index
-from schemas.job import Job, Source, State
+from schemas.job import ENDED, Job, LaneTotals, Phase, Source, State
 from schemas.messages.blocks import RowBlock, UndoBlock
-from schemas.messages.codec import decode, encode
+from schemas.messages.codec import UndecodableError, decode, encode
 from schemas.messages.commands import (
     Command,
     FileFinished,
@@ -92,7 +92,11 @@ class Parked:
 class Worker:
     """An engine, what it is given, and a list of what it writes."""
 
+    made: ClassVar[list[Worker]] = []
+    """The workers of a story."""
+
     def __init__(self, operation: Any = None, datasets: Any = DATASETS) -> None:
+        self.made.append(self)
         self.written: list[Record] = []
         self.letters: list[DeadLetter] = []
         self.kafka_error: KafkaError | None = None
@@ -167,10 +171,22 @@ class Worker:
         self.jobs.put(later)
         return later
 
+    def kept_of_jobs_that_are_over(self) -> list[bytes]:
+        """The keys of lane records that it was given, or has written, and that no job needs any more."""
+        newest: dict[bytes, bytes | None] = {
+            lane_key(lane.job_id, lane.partition, lane.phase): b"" for lane in self.inherited.lanes
+        }
+        newest |= {lane_key(*lane): b"" for lane in self.inherited.lost}
+        newest |= dict(self._to("lanes"))
+        kept = [key for key, value in newest.items() if value is not None and not key.startswith(OWNER_KEY)]
+        jobs = {key: self.jobs.get(key.decode().partition("/")[0]) for key in kept}
+        return [key for key, job in jobs.items() if job is None or job.state in ENDED]
+
     @property
     def lanes(self) -> list[LaneRecord]:
         records = self._to("lanes")
-        return [decode(value or b"", LaneRecord) for key, value in records if not key.startswith(OWNER_KEY)]
+        values = [value for key, value in records if not key.startswith(OWNER_KEY)]
+        return [decode(value, LaneRecord) for value in values if value is not None]
 
     @property
     def owners(self) -> list[tuple[int, bool]]:
@@ -201,7 +217,12 @@ def tell(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a story of workers, with a bound for one that never ends."""
 
     async def run() -> None:
+        Worker.made.clear()
         await asyncio.wait_for(story(), PATIENCE)
+        for worker in Worker.made:
+            if worker.engine.lanes.open:
+                await worker.engine._checkpoints.flush()
+                assert not worker.kept_of_jobs_that_are_over()
 
     asyncio.run(run())
 
@@ -684,6 +705,69 @@ def test_a_lane_that_is_lost_does_not_fail_the_rollback_that_begins_anew() -> No
         worker.change(job, epoch=job.epoch + 1)
         await turns()
         assert len(worker.failed) == 1
+
+    tell(story)
+
+
+# -- records of jobs that are over -------------------------------------------------------------------------------------
+
+
+def test_a_job_that_was_rolled_back_before_it_had_ended_leaves_no_lane_record() -> None:
+    async def story() -> None:
+        worker = Worker(Steps())
+        job = looked_at()
+        await worker.own(job, [0, 1])
+        running = asyncio.create_task(worker.engine.run())
+        await worker.meet(job, 7)
+        await until(lambda: worker.lanes)
+        job = worker.change(job, state=State.FAILED, epoch=job.epoch + 1)
+        job = worker.change(job, state=State.ROLLING_BACK, phase="undo", run=1, epoch=job.epoch + 1)
+        block = UndoBlock(job_id=job.id, block=0, first_row=1, last_row=1, run=1)
+        await worker.engine.dispatch(0, 8, encode(block), SimpleNamespace(ack=lambda: True))
+        await until(lambda: {lane.phase for lane in worker.lanes} == {"apply", "undo"})
+        worker.change(job, state=State.ROLLED_BACK, epoch=job.epoch + 1, applied=LaneTotals(), ended_at=5)
+        running.cancel()
+
+    tell(story)
+
+
+@pytest.mark.parametrize("over", [None, State.TERMINATED, State.ROLLED_BACK])
+def test_records_that_earlier_owners_left_of_a_job_that_is_over_are_deleted(over: State | None) -> None:
+    """None: it has left the control table."""
+
+    async def story() -> None:
+        worker = Worker()
+        gone = replace(world_in(State.PAUSED).job(), id="gone")
+        phases: tuple[Phase, ...] = ("apply", "undo") if over is not State.TERMINATED else ("apply",)
+        worker.inherited = RestoredPartitions(
+            [
+                LaneRecord(job_id=gone.id, partition=0, partitions=2, phase=phase, run=run, todo=((7, 7, 1),))
+                for run, phase in enumerate(phases)
+            ],
+            frozenset(),
+            lost={(gone.id, 1, phase): "it is lost" for phase in phases},
+        )
+        if over is not None:
+            run = len(phases) - 1
+            worker.jobs.put(replace(world_in(over).job(), id=gone.id, phase=phases[-1], run=run, applied=LaneTotals()))
+        await worker.own(looked_at(), [0, 1])
+        assert not list(worker.engine.lanes) and not worker.engine.lanes.lost
+
+    tell(story)
+
+
+def test_records_of_a_job_whose_state_cannot_be_read_stay() -> None:
+    async def story() -> None:
+        worker = Worker()
+        job = replace(looked_at(), id="unread")
+        worker.inherited = RestoredPartitions(
+            [LaneRecord(job_id=job.id, partition=0, partitions=2, todo=((7, 7, 1),))], frozenset()
+        )
+        with pytest.raises(UndecodableError):
+            worker.jobs.apply(job.id.encode(), b"{")
+        await worker.own(looked_at())
+        assert [lane.job_id for lane in worker.engine.lanes] == [job.id]
+        worker.jobs.put(job)
 
     tell(story)
 
