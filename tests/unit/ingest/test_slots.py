@@ -153,8 +153,8 @@ class World:
         return waiting - {self.organisation_of[job_id] for job_id in self.active()}
 
     def waiting(self, plan: UndoRows, start: Input, context: SourceContext) -> BlockSource:
-        """The blocks of a plan that asks Elasticsearch before each, and counts anew in each slot, as exports do. A block
-        takes a round."""
+        """The blocks of a plan that asks Elasticsearch before each, and counts anew in each slot, as exports do. A
+        block takes a round."""
         due, after = self.now + self.counting.get(plan.job_id, 0.0), start
         for step in undo_rows(plan, start, context):
             assert isinstance(step, Step)
