@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from control.authorization.authorizer import Authorizer, CommandRecord
-from control.authorization.senders import BY_TOPIC, Headers, is_asked
+from control.authorization.senders import BY_TOPIC, Headers, header_of, is_asked
 from control.creation.admission import Catalog, holder
 from control.creation.queue import take_turns
 from control.creation.same_file import AppliedFiles
@@ -33,6 +33,7 @@ from schemas.job import ENDED, Job
 from schemas.messages.codec import UndecodableError, decode
 from schemas.messages.commands import Command
 from schemas.messages.events import CommandRejected, JobEvent
+from schemas.messages.request_headers import ORIGIN_HEADER, as_asked
 from schemas.topics import DAY_MS
 
 log = logging.getLogger(__name__)
@@ -265,7 +266,7 @@ class ControlAgent:
             if isinstance(admitted, Rejected):
                 unknown = replace(command, by=BY_TOPIC) if is_asked(command) else command
                 return Reaction(history=(rejection(unknown, admitted, context),))
-            command = admitted
+            command = as_asked(admitted, header_of(record.headers, ORIGIN_HEADER))
             return readable(react(before, command, context))
         except UndecidedError:
             raise

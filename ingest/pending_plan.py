@@ -13,6 +13,7 @@ from schemas.messages.plans import Plan
 SLOT_SECONDS: Final = 5.0
 """How long a plan keeps its slot where other organisations have none, and none has two."""
 MOST_PATIENCE: Final = 2**10
+"""So many times as long it keeps one in which it has published nothing, at most."""
 
 
 @dataclass(slots=True, eq=False)
@@ -31,10 +32,10 @@ class PendingPlan:
     """It leaves its slot to another organisation's plan, and goes on later."""
     reached: Input | None = None
     """How far it had come when it left its slot."""
-    expires_at: float = 0.0
-    """When it has had its time in the slot that it has."""
+    began_at: float = 0.0
+    """When it got the slot that it has."""
     patience: int = 1
-    """It keeps its next slot so many times as long: more, if it had to leave the last one before Kafka had a block."""
+    """It keeps a slot so many times as long until Kafka has a block: more each time that this was not long enough."""
 
     @property
     def reading(self) -> bool:
@@ -43,19 +44,24 @@ class PendingPlan:
 
     def held(self, now: float) -> Held:
         """The slot that it has."""
-        return Held(self.organisation, now >= self.expires_at)
+        advanced = self.work is not None and self.work.has_advanced
+        term = SLOT_SECONDS * (1 if advanced else self.patience)
+        return Held(self.organisation, now >= self.began_at + term, advanced)
 
     def begin(self, work: PlanRun, now: float) -> None:
         """It has a slot."""
-        self.work, self.expires_at = work, now + SLOT_SECONDS * self.patience
+        self.work, self.began_at = work, now
 
-    def leave(self) -> None:
+    def leave(self, now: float) -> None:
         """Read no more blocks for now. Once Kafka has what is published, `left` follows."""
         if self.work is not None:
+            if self.held(now).expired:
+                self.patience = min(self.patience * 2, MOST_PATIENCE)
             self.leaving = True
             self.work.stop()
 
     def left(self, work: PlanRun) -> None:
         """It has left its slot, and goes on where it was when it has one again."""
-        self.patience = 1 if work.has_advanced else min(self.patience * 2, MOST_PATIENCE)
+        if work.has_advanced:
+            self.patience = 1
         self.reached, self.work, self.leaving = work.covered, None, False

@@ -188,7 +188,7 @@ class Reader:
         if all(taken.reading for taken in self._active):  # else a slot is about to be free
             place = self._slots.to_stop([taken.organisation for taken in ready], held)
             if place is not None:
-                self._active[place].leave()
+                self._active[place].leave(now)
 
     def _ready(self) -> list[PendingPlan]:
         """The plans that wait for nothing but a slot, one of each job; drops those that are void."""

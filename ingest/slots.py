@@ -6,6 +6,8 @@ has the fewest slots for its weight. A plan is stopped for another organisation'
 - if that one has no slot, and its own organisation has more than one;
 - if its own organisation has more slots for its weight, and not fewer after the exchange: so there is none back;
 - if each organisation has one slot at most, once the plan has had its time (decision 0097).
+
+Of the plans of an organisation one is stopped that has published something in its slot: another one would begin anew.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ class Held(NamedTuple):
     organisation: str
     expired: bool
     """Whether the plan has had its time: where organisations are more than slots they take turns."""
+    advanced: bool
+    """Whether Kafka has a block that the plan has published in this slot."""
 
 
 class Slots:
@@ -53,8 +57,7 @@ class Slots:
         if richest is not None:
             enough = self._share(richest, counts[richest] - 1)
             if not counts[taker] or self._share(taker, counts[taker] + 1) <= enough:
-                # The one that began last: those before it come to their ends, and free more than it would.
-                return max(place for place, one in enumerate(held) if one.organisation == richest)
+                return _cheapest([(place, one) for place, one in enumerate(held) if one.organisation == richest])
         elif not counts[taker]:
             return next((place for place, one in enumerate(held) if one.expired), None)
         return None
@@ -70,6 +73,17 @@ class Slots:
 
     def _share(self, organisation: str, slots: int) -> float:
         return slots / self._weight_of(organisation)
+
+
+def _cheapest(plans: Sequence[tuple[int, Held]]) -> int:
+    """The place of the plan, of those of an organisation, that loses least if it is stopped."""
+    # The one that began last: those before it come to their ends, and free more than it would. One that has published
+    # nothing does its work again, so one goes that has. If none has, one that has had its time, and gets longer next
+    # time: the last would be the same one again and again, as long as those before it publish nothing.
+    advanced = [place for place, one in plans if one.advanced]
+    if advanced:
+        return advanced[-1]
+    return next((place for place, one in plans if one.expired), plans[-1][0])
 
 
 def _counts(held: Sequence[Held]) -> Counter[str]:

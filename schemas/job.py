@@ -192,7 +192,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     """None: as it is in storage it was sent, in UTF-8 and with commas; or nobody has recorded it."""
     origin: str | None = None
     """Digest of the place that the request names: an address without what signs it, a path of an import folder, or the
-    job whose file it is. None: the file came along, or an older version has made the job."""
+    job whose file it is. None: the file came along, or it is not known, as an older version has written the state.
+    Requests have it in a header (`schemas/messages/request_headers.py`)."""
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -16,6 +16,7 @@ from schemas.job import Job
 from schemas.messages.codec import encode
 from schemas.messages.commands import Command, Request
 from schemas.messages.events import CommandRejected
+from schemas.messages.request_headers import as_written
 
 ANSWER_SECONDS = 20.0
 """More than the time in which another worker takes over from one that died."""
@@ -39,8 +40,10 @@ class CommandLog:
         Raises:
             KafkaUnavailableError: Kafka did not acknowledge it in time.
         """
-        value = encode(command)
-        headers = None if self._signed is None else await self._signed(command.job_id, value)
+        written, headers = as_written(command)
+        value = encode(written)
+        if self._signed is not None:
+            headers.update(await self._signed(command.job_id, value))
         return await self._appender.append("commands", command.job_id.encode(), value, headers)
 
     async def answers(self) -> bool:

@@ -15,9 +15,10 @@ from schemas.messages.commands import CreateJob
 def request_digest(command: CreateJob) -> str:
     """The digest of everything that a request asks for. It leaves out who asks, and the identity of the file on disk: a
     file that is sent again has the same content and name, and another inode. Which column is which follows, and so does
-    how the file is written.
+    how the file is written. The place of the file is compared by itself, as it may not be known.
     """
-    asked = replace(command, by="", source=replace(command.source, identity=None, columns=None, format=None))
+    source = replace(command.source, identity=None, columns=None, format=None, origin=None)
+    asked = replace(command, by="", source=source)
     return sha256(encode(asked)).hexdigest()
 
 
@@ -29,7 +30,7 @@ def differences(job: Job, command: CreateJob, dry_run: str | None = None) -> lis
     if job.started_from != dry_run:
         return ["dry run"]
     command = _as_stored(job, command)
-    if job.request is not None and job.request == request_digest(command):
+    if _same_place(job, command) and job.request == request_digest(command):
         return []
     different = [name for name, (first, second) in _parts(job, command).items() if first != second]
     if different or job.request is None:  # an older version kept no digest
@@ -47,6 +48,13 @@ def _as_stored(job: Job, command: CreateJob) -> CreateJob:
     return replace(command, source=replace(command.source, path=own))
 
 
+def _same_place(job: Job, command: CreateJob) -> bool:
+    """Whether both name the same place for their file. A process of an older version records none, and drops what
+    another one has recorded: then it is not known, and the file's content decides."""
+    first, second = job.source.origin, command.source.origin
+    return first is None or second is None or first == second
+
+
 def _parts(job: Job, command: CreateJob) -> dict[str, tuple[Any, Any]]:
     return {
         "operation": (job.operation, command.operation),
@@ -54,7 +62,7 @@ def _parts(job: Job, command: CreateJob) -> dict[str, tuple[Any, Any]]:
         "organisation": (job.organisation, command.organisation),
         "source": (job.source.kind, command.source.kind),
         "file": (job.source.sha256, command.source.sha256),
-        "place of the file": (job.source.origin, command.source.origin),
+        "place of the file": (_same_place(job, command), True),
         "from": (job.date_from, command.date_from),
         "till": (job.date_till, command.date_till),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import shutil
 import subprocess
@@ -9,6 +10,9 @@ import sys
 from pathlib import Path
 
 BASE = Path(__file__).with_name("BASE")
+FIELDS = Path(__file__).with_name("FIELDS")
+"""The commit of BASE, and then a line for each struct of its messages: the names of the struct and of its fields. Made
+by ``python -m tests.upgrade.older_code``, for tests where the history is not at hand."""
 ROOT = BASE.parent.parent.parent
 
 
@@ -25,6 +29,32 @@ def why_not() -> str | None:
 def commit() -> str:
     """The commit, in full."""
     return BASE.read_text("ascii").strip()
+
+
+def known_fields() -> dict[str, frozenset[str]]:
+    """Struct of the older version's messages -> its fields."""
+    of, *lines = FIELDS.read_text("ascii").splitlines()
+    assert of == commit(), "FIELDS is of another version than BASE: run python -m tests.upgrade.older_code"
+    return {name: frozenset(fields) for name, *fields in map(str.split, lines)}
+
+
+def fields_text() -> str:
+    """What FIELDS is to have, from the history."""
+    bases: dict[str, list[str]] = {}
+    own: dict[str, list[str]] = {}
+    for path in _git("ls-tree", "-r", "--name-only", commit(), "schemas").stdout.split():
+        code = _git("show", f"{commit()}:{path}").stdout if path.endswith(".py") else ""
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ClassDef):
+                bases[node.name] = [base.id for base in node.bases if isinstance(base, ast.Name)]
+                assigned = [one.target for one in node.body if isinstance(one, ast.AnnAssign)]
+                own[node.name] = [target.id for target in assigned if isinstance(target, ast.Name)]
+
+    def fields(name: str) -> list[str]:
+        return [field for base in bases.get(name, ()) for field in fields(base)] + own.get(name, [])
+
+    lines = [" ".join([name, *fields(name)]) for name in sorted(own) if fields(name)]
+    return "\n".join([commit(), *lines]) + "\n"
 
 
 def check_out(folder: Path) -> None:
@@ -63,3 +93,7 @@ def remove(folder: Path) -> None:
 
 def _git(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
+
+
+if __name__ == "__main__":
+    FIELDS.write_text(fields_text(), "ascii")

@@ -6,17 +6,22 @@ import itertools
 import json
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
+from math import inf
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from ingest import plan_run
+from ingest.block_source import WAITING, Step
 from ingest.metrics import ReaderMetrics
 from ingest.pending_plan import SLOT_SECONDS, PendingPlan
+from ingest.plan_run import PlanRun, Stage
 from ingest.reader import LOOK_ROUNDS, OPEN_PLANS, Reader
 from ingest.slots import Held, Slots
-from ingest.sources import UNDO_BLOCK_ROWS
+from ingest.sources import UNDO_BLOCK_ROWS, BlockSource, SourceContext, undo_rows
 from runtime.readiness import Readiness
 from runtime.settings import Settings
 from schemas.job import Input, Job, State
@@ -27,6 +32,8 @@ from schemas.messages.plans import UndoRows
 
 ORGANISATIONS = st.sampled_from("abcd")
 MORE_THAN_ANY = 10_000
+TICK = 0.25
+"""Seconds of a round where time matters."""
 
 
 class Kafka:
@@ -36,6 +43,7 @@ class Kafka:
 
     def __init__(self, told: Callable[[Report], None] = lambda _: None) -> None:
         self.blocks: list[tuple[str, int]] = []
+        self.published: set[tuple[str, int]] = set()
         self.ended: Counter[str] = Counter()
         self._told = told
         self._unconfirmed: deque[Callable[[], None]] = deque()
@@ -47,6 +55,7 @@ class Kafka:
         block: UndoBlock = decode(value, UndoBlock)
         assert (partition, block.first_row) == (block.block % 2, block.block * UNDO_BLOCK_ROWS + 1)
         self.blocks.append((block.job_id, block.block))
+        self.published.add((block.job_id, block.block))
         self._unconfirmed.append(confirmed)
 
     def count(self, source: str, rows: int, size: int) -> None: ...
@@ -92,10 +101,19 @@ class Plans:
 class World:
     """The real reader, and plans of rollbacks, which need no file."""
 
-    def __init__(self, slots: int, *, reported: bool = True, weights: dict[str, float] | None = None) -> None:
-        """`reported`: whether the control agent keeps up with the reports; else none of them shows in a job's state."""
+    def __init__(
+        self, slots: int, *, reported: bool = True, weights: dict[str, float] | None = None, tick: float = 1.0
+    ) -> None:
+        """`reported`: whether the control agent keeps up with the reports; else none of them shows in a job's state.
+
+        `tick`: seconds of a round.
+        """
         limits = {"organisations": {name: {"weight": weight} for name, weight in (weights or {}).items()}}
-        self.now = 0.0
+        self.now, self.tick = 0.0, tick
+        self.answers = True
+        """Of `waiting`: whether Elasticsearch answers."""
+        self.counting: dict[str, float] = {}
+        """Of `waiting`: job -> seconds in a slot before it publishes its first block there."""
         found = Settings(limits=json.dumps(limits))
         self.reader = Reader(found, lambda: False, Readiness(found), ReaderMetrics(), slots, lambda: self.now)
         self.kafka = Kafka(self._told if reported else lambda _: None)
@@ -123,7 +141,7 @@ class World:
         return job.id
 
     def round(self) -> None:
-        self.now += 1
+        self.now += self.tick
         self.reader._round()
 
     def active(self) -> list[str]:
@@ -133,6 +151,22 @@ class World:
         """Those that have a plan that waits, and none in a slot."""
         waiting = {self.organisation_of[taken.plan.job_id] for taken in self.reader._waiting}
         return waiting - {self.organisation_of[job_id] for job_id in self.active()}
+
+    def waiting(self, plan: UndoRows, start: Input, context: SourceContext) -> BlockSource:
+        """The blocks of a plan that asks Elasticsearch before each, and counts anew in each slot, as exports do. A
+        block takes a round."""
+        due, after = self.now + self.counting.get(plan.job_id, 0.0), start
+        for step in undo_rows(plan, start, context):
+            assert isinstance(step, Step)
+            while not self.answers or self.now < due:
+                yield WAITING
+            due, after = self.now + self.tick, step.after
+            yield step
+        return after
+
+    def published(self, job_id: str) -> bool:
+        """Whether Kafka has a block of a plan."""
+        return (job_id, 0) in self.kafka.published
 
     def _told(self, report: Report) -> None:
         job = self.reader._view.get(report.job_id)
@@ -220,24 +254,93 @@ def test_a_plan_without_a_block_keeps_its_next_slot_longer() -> None:
     """An export counts anew what lies before its checkpoint: stopped too soon, it would never come further."""
     world = World(1)
     world.add("a", 1)
-    world.add("b", 1)
-    taken = world.reader._waiting[0]
+    taken, work = world.reader._waiting[0], Work()
     for times in (1, 2, 4):
-        assert taken.patience == times
+        taken.begin(work, now=0.0)
+        assert not taken.held(SLOT_SECONDS * times - 1).expired and taken.held(SLOT_SECONDS * times).expired
+        taken.leave(SLOT_SECONDS * times)
+        taken.left(work)
+    taken.begin(work, now=0.0)
+    taken.leave(1.0)
+    assert taken.patience == 8, "it has not had its time"
+    work.has_advanced = True
+    assert taken.held(SLOT_SECONDS) == Held("", expired=True, advanced=True)
+    taken.left(work)
+    assert taken.patience == 1
 
-        class NoBlock:
-            has_advanced, covered = False, Input()
 
-        taken.left(NoBlock())  # type: ignore[arg-type]
+class Work(PlanRun):
+    """Work on a plan that publishes what the test says."""
+
+    has_advanced, covered, stage = False, Input(), Stage.READING
+
+    def __init__(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+@given(
+    st.lists(st.tuples(ORGANISATIONS, st.sampled_from([1, 5, MORE_THAN_ANY])), min_size=2, max_size=8),
+    st.integers(1, 3),
+    st.lists(st.floats(0, 400), max_size=3),
+)
+@settings(deadline=None, max_examples=60)
+def test_slots_are_shared_as_soon_as_plans_advance_again(
+    plans: list[tuple[str, int]], most: int, silences: list[float]
+) -> None:
+    """`silences`: how long Elasticsearch does not answer, each time, so that no plan publishes anything."""
+    world = World(most, tick=TICK)
+    organisations = {name for name, _ in plans}
+    bound = (len(organisations) / most + 1) * SLOT_SECONDS
+    # the reader stops one plan at a time, learns of it when it looks, and the plan takes two rounds to leave
+    bound += (len(organisations) + 1) * (LOOK_ROUNDS + 3) * TICK
+    with patch.object(plan_run, "block_source", world.waiting):
+        for name, blocks in plans:
+            world.add(name, blocks)
+        for silence in [*silences, 0.0]:
+            end = world.now + silence
+            world.answers, world.tick = False, 2.0
+            while world.now < end:
+                world.round()
+            world.answers, world.tick, since = True, TICK, world.now
+            waits = dict.fromkeys(organisations, since)
+            while world.now < since + 2 * bound:
+                world.round()
+                waiting = world.organisations_waiting()
+                waits = {name: begun if name in waiting else world.now for name, begun in waits.items()}
+                assert world.now - min(waits.values()) <= bound
+
+
+@given(st.lists(st.sampled_from([0.0, 4.0, 30.0, inf]), min_size=1, max_size=3), st.floats(2 * TICK, 3))
+@settings(deadline=None, max_examples=60)
+def test_every_plan_advances_beside_a_stream_of_short_ones_of_another_organisation(
+    exports: list[float], pause: float
+) -> None:
+    """`exports`: how long each counts in a slot before it has a block, or for ever; `pause`: between short plans,
+    in which the reader gives the slot back."""
+    world = World(len(exports), tick=TICK)
+    with patch.object(plan_run, "block_source", world.waiting):
+        jobs = {world.add("large", MORE_THAN_ANY): seconds for seconds in exports}
+        world.counting.update(jobs)
+        short, comes = "", 3.0
+        late = {job_id for job_id, seconds in jobs.items() if seconds < inf}
+        while late:
+            if world.now >= comes:
+                short, comes = world.add("small", 1), inf
+            world.round()
+            if comes == inf and world.kafka.ended[short]:
+                comes = world.now + pause
+            late = {job_id for job_id in late if not world.published(job_id)}
+            assert world.now < 1000, late
 
 
 WEIGHTS = st.dictionaries(ORGANISATIONS, st.sampled_from([0.01, 0.5, 1.0, 3.0, 100.0]))
 
 
-@given(st.lists(ORGANISATIONS, max_size=40), st.integers(1, 8), WEIGHTS)
+@given(st.lists(ORGANISATIONS, max_size=40), st.integers(1, 8), WEIGHTS, st.data())
 @settings(deadline=None)
 def test_slots_come_to_rest_with_one_for_each_organisation_before_any_has_two(
-    plans: list[str], most: int, weights: dict[str, float]
+    plans: list[str], most: int, weights: dict[str, float], data: st.DataObject
 ) -> None:
     """As long as the same plans wait, a plan is stopped so often at most as there are slots, and never back again."""
     slots = Slots(most, lambda name: weights.get(name, 1.0))
@@ -246,7 +349,7 @@ def test_slots_come_to_rest_with_one_for_each_organisation_before_any_has_two(
     while True:
         while (place := slots.next(waiting, held)) is not None:
             name = waiting.pop(place)
-            held.append(Held(name, expired=False))
+            held.append(Held(name, expired=False, advanced=data.draw(st.booleans())))
             slots.served(name)
         place = slots.to_stop(waiting, held)
         if place is None:
