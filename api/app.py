@@ -172,6 +172,7 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
             for task in tending:
                 task.cancel()
             app.state.services.files.close()
+            app.state.services.looks.close()
             await sending.stop()
             lookups.close()
             await asyncio.gather(*(asyncio.to_thread(stop) for stop in (older.stop, *(one.stop for one in followers))))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Final
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from api.errors import unavailable
@@ -49,3 +50,23 @@ class OrganisationLocks(NamedLocks):
     ) -> AbstractAsyncContextManager[None]:
         """Hold the locks of these organisations; None: of what is for all organisations. Raises as `held`."""
         return self.held(*(organisations or ("",)), seconds=seconds)
+
+
+class Turns:
+    """Whose turn it is among what one organisation has a pool of threads do, which others use as well."""
+
+    def __init__(self, at_once: int) -> None:
+        """`at_once`: threads that the organisation may have."""
+        self.free = asyncio.Semaphore(at_once)
+        self.requests = 0
+        """Those that have a turn or wait for one, as far as its user counts them."""
+
+    def end_with(self, work: Future[Any]) -> None:
+        """End a turn as soon as its thread is free again, which may be later than its request ends."""
+        loop = asyncio.get_running_loop()
+
+        def give(_: Future[Any]) -> None:
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(self.free.release)
+
+        work.add_done_callback(give)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from typing import Any, Final
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 from weakref import WeakValueDictionary
 
 from api.errors import ApiError, unavailable
+from api.locks import Turns
 from runtime.network.addresses import Address
 from runtime.network.internet import is_public
 
@@ -30,14 +30,6 @@ class HostNotFoundError(Exception):
 
 class PrivateAddressError(Exception):
     """A host has an address of a private network, or of this machine."""
-
-
-class _Turns:
-    """Whose turn it is among the names of one organisation."""
-
-    def __init__(self) -> None:
-        self.free = asyncio.Semaphore(OF_ONE_ORGANISATION)
-        self.waiting = 0
 
 
 def look_up(host: str, port: int) -> Sequence[str]:
@@ -60,7 +52,7 @@ class Lookups:
         self._turn_seconds = turn_seconds
         self._answer_seconds = answer_seconds
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="lookup")
-        self._turns: WeakValueDictionary[str, _Turns] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[str, Turns] = WeakValueDictionary()
 
     async def network_address(
         self, address: Address, organisation: str, *, allow_private: bool, patient: bool = False
@@ -73,10 +65,10 @@ class Lookups:
             HostNotFoundError, PrivateAddressError: the message names the host.
             ApiError: 503, too many names are looked up.
         """
-        turns = self._turns.setdefault(organisation, _Turns())
+        turns = self._turns.setdefault(organisation, Turns(OF_ONE_ORGANISATION))
         await self._turn(turns, patient)
         looking = self._pool.submit(self._look_up, address.host, address.port)
-        looking.add_done_callback(_giver_of_turns(turns))
+        turns.end_with(looking)
         try:
             async with asyncio.timeout(self._answer_seconds):
                 found = await asyncio.wrap_future(looking)
@@ -90,35 +82,24 @@ class Lookups:
             raise PrivateAddressError(f"the host {address.host} has a private network address")
         return found[0]
 
-    async def _turn(self, turns: _Turns, patient: bool) -> None:
+    async def _turn(self, turns: Turns, patient: bool) -> None:
         if patient:
             await turns.free.acquire()
             return
-        if turns.waiting >= WAITING:
+        if turns.requests >= WAITING:
             raise _too_many("this organisation")
-        turns.waiting += 1
+        turns.requests += 1
         try:
             async with asyncio.timeout(self._turn_seconds):
                 await turns.free.acquire()
         except TimeoutError as error:
             raise _too_many("this organisation") from error
         finally:
-            turns.waiting -= 1
+            turns.requests -= 1
 
     def close(self) -> None:
         """Shut the pool down, without waiting for its threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _giver_of_turns(turns: _Turns) -> Callable[[Future[Any]], None]:
-    """What a lookup does at its end, in its thread."""
-    loop = asyncio.get_running_loop()
-
-    def give(_: Future[Any]) -> None:
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(turns.free.release)
-
-    return give
 
 
 def _too_many(whose: str) -> ApiError:

@@ -1,6 +1,8 @@
-"""A small pool of threads that read whole files, apart from the pool of the other blocking calls.
+"""Small pools of threads that read files, apart from the pool of the other blocking calls: one for whole files, and one
+for looks at their beginnings, which do not wait for those.
 
-A read stops early when its client closes the connection.
+An organisation has a part of each pool only, so that its reads do not keep others waiting. A read stops early when its
+client closes the connection.
 """
 
 from __future__ import annotations
@@ -10,41 +12,49 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 from starlette.requests import Request
 
 from api.errors import unavailable
+from api.locks import Turns
 from api.uploads.multipart import broken_off
 
 T = TypeVar("T")
 
-_THREADS: Final = 2
-_QUEUED: Final = 20
+THREADS: Final = 4
+OF_ONE_ORGANISATION: Final = 2
+"""Threads of a pool that read for one organisation at once."""
+QUEUED: Final = 20
+"""Reads for one organisation that wait for a thread, at most."""
 
 
 class FileReaders:
-    """The threads."""
+    """The threads of one pool."""
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="file-reader")
-        self._unfinished = 0
+    def __init__(self, name: str = "file-reader") -> None:
+        """`name`: the beginning of the threads' names."""
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
+        self._turns: WeakValueDictionary[str, Turns] = WeakValueDictionary()
 
-    async def run(self, request: Request, work: Callable[[threading.Event], T]) -> T:
+    async def run(self, request: Request, organisation: str, work: Callable[[threading.Event], T]) -> T:
         """The result of `work`, which runs in a thread; it must return soon after the event that it is given is set.
 
-        The event is set when the client of `request` has closed its connection, or this call ends. The body of
-        `request` must have been read.
+        `organisation` has asked for it: its other reads may have to end first. The event is set when the client of
+        `request` has closed its connection, or this call ends. The body of `request` must have been read.
 
         Raises:
             ApiError: 503, too many files are being read; 400, the client has disconnected; and what `work` raises.
         """
-        if self._unfinished >= _THREADS + _QUEUED:
-            raise unavailable("the API is reading as many files as it takes at once; try again in a while")
+        turns = self._turns.setdefault(organisation, Turns(OF_ONE_ORGANISATION))
+        if turns.requests >= OF_ONE_ORGANISATION + QUEUED:
+            raise unavailable(
+                "the API is reading as many files for this organisation as it takes at once; try again in a while"
+            )
+        turns.requests += 1
         stop = threading.Event()
-        reading = asyncio.get_running_loop().run_in_executor(self._pool, work, stop)
+        reading = asyncio.create_task(self._read(turns, work, stop))
         gone = asyncio.create_task(disconnected(request))
-        self._unfinished += 1
-        reading.add_done_callback(self._ended)
         try:
             both: set[asyncio.Future[Any]] = {reading, gone}
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -52,12 +62,16 @@ class FileReaders:
                 raise broken_off()
             return reading.result()
         finally:
+            turns.requests -= 1
             stop.set()
             reading.cancel()
             gone.cancel()
 
-    def _ended(self, _: object) -> None:
-        self._unfinished -= 1
+    async def _read(self, turns: Turns, work: Callable[[threading.Event], T], stop: threading.Event) -> T:
+        await turns.free.acquire()
+        reading = self._pool.submit(work, stop)
+        turns.end_with(reading)
+        return await asyncio.wrap_future(reading)
 
     def close(self) -> None:
         """Shut the pool down, without waiting for its threads."""

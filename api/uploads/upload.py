@@ -159,7 +159,9 @@ class Upload:
                 await asyncio.to_thread(self._spooled.close)
                 self._ended = True
             else:
-                await asyncio.to_thread(self._check_lines, raw.written)
+                with raw.written.open("rb") as file:
+                    while await asyncio.to_thread(self._check_lines, file):
+                        pass  # the next piece, with the threads free for other requests meanwhile
         self._try_look()
 
     def convert(
@@ -270,10 +272,12 @@ class Upload:
         if not self._undecided:
             self._allowance.require_lines(self._lengths, piece)
 
-    def _check_lines(self, path: Path) -> None:
-        with path.open("rb") as file:
-            while piece := file.read(_WRITE_BYTES):
-                self._allowance.require_lines(self._lengths, piece)
+    def _check_lines(self, file: IO[bytes]) -> bool:
+        """Check the lines of the next megabyte or so; whether there may be more."""
+        piece = file.read(4 * _WRITE_BYTES)
+        if piece:
+            self._allowance.require_lines(self._lengths, piece)
+        return bool(piece)
 
     def _try_look(self) -> None:
         if self._undecided:

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -67,6 +68,9 @@ class Services:
     """The lock of a job's id is held while a request makes that job."""
     lookups: Lookups = field(default_factory=Lookups)
     files: FileReaders = field(default_factory=FileReaders)
+    """For files of any size."""
+    looks: FileReaders = field(default_factory=partial(FileReaders, "look"))
+    """For the beginnings of files."""
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """A request that goes through all jobs holds it: one at a time leaves the event loop free for other requests."""
     rates: RequestRates = field(default_factory=RequestRates)

@@ -196,7 +196,7 @@ async def receive_again(
     def read(stop: threading.Event) -> Source | None:
         return stored_again(earlier, command.options, root, upload, look, stop)
 
-    source = await parts.files.run(request, read)
+    source = await parts.files.run(request, command.organisation, read)
     return command if source is None else replace(command, source=replace(source, origin=origin))
 
 
@@ -250,7 +250,7 @@ async def _named_file(request: Request, admission: Admission, command: CreateJob
                 upload.convert(path.name, file, look, stop)
         return digest_of(path, look, stop)[1] if as_it_is else upload.source()
 
-    return await services(request).files.run(request, read)
+    return await services(request).files.run(request, command.organisation, read)
 
 
 async def _require_rows(request: Request, admission: Admission, command: CreateJob, upload: Upload) -> None:
@@ -274,7 +274,7 @@ async def _require_rows(request: Request, admission: Admission, command: CreateJ
             return rows_beyond(path, source, dataset, limits, quotas.rows)
 
         try:
-            beyond = await parts.files.run(request, count)
+            beyond = await parts.files.run(request, organisation, count)
         except (CsvFileError, OSError):
             beyond = None  # the job will say so
         problem = None if beyond is None else rows_problem(beyond, organisation, quotas)

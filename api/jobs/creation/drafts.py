@@ -119,7 +119,8 @@ async def start_draft(request: Request, parts: Services, job: Job, caller: Calle
         allowed = await room_for(parts, job)
         async with Upload(parts.settings.storage_root, job.id, parts.settings.unpacked_bytes, allowed) as upload:
             _require_bytes(job, path.stat().st_size)
-            measured = await parts.files.run(request, partial(_measured, parts, job, caller, path, upload))
+            measure = partial(_measured, parts, job, caller, path, upload)
+            measured = await parts.files.run(request, job.organisation, measure)
             _require_hash(body, measured or upload.source())
             if measured is None:
                 async with upload.kept() as source:

@@ -103,7 +103,7 @@ async def _check(request: Request, path: Path, job: Job, parts: Services) -> See
         return header, rows_problem(path, header, wrong, limits)
 
     try:
-        header, problem = await parts.files.run(request, read)
+        header, problem = await parts.files.run(request, job.organisation, read)
     except CsvFileError as error:
         raise invalid(f"nothing was changed: {error}", job_id=job.id) from error
     if problem is not None:

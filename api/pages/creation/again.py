@@ -46,7 +46,7 @@ async def show_again(request: Request) -> Response:
     def read(_stop: threading.Event) -> dict[str, Any]:
         return stored_table(values, job, parts.catalog, parts.settings.storage_root)
 
-    table = await parts.files.run(request, read)
+    table = await parts.looks.run(request, job.organisation, read)
     return rendering.page(
         request, "again.html", job=job, form=form, kind=kind, values=values, key=secrets.token_urlsafe(16), **table
     )

@@ -91,7 +91,7 @@ async def show_columns(request: Request) -> Response:
     def look(_stop: threading.Event) -> dict[str, Any]:
         return _table(head, "whole" in fields, dataset, wanted, options, text_by(options))
 
-    shown = await services(request).files.run(request, look)
+    shown = await services(request).looks.run(request, caller(request).scope, look)
     mode = next((mode for mode in dataset.modes if mode == fields.get("mode")), dataset.mode)
     if "told" in shown:
         shown["told"]["checks"] = checks_of(dataset, mode, keeps=fields.get("empty") != "clear")
@@ -119,7 +119,7 @@ async def show_stored_columns(request: Request) -> Response:
             return {"fixed": True, **_sent_table(job, header, parts.catalog)}
         return stored_table(fields, job, parts.catalog, parts.settings.storage_root)
 
-    return fragment("columns.html", **await parts.files.run(request, look))
+    return fragment("columns.html", **await parts.looks.run(request, job.organisation, look))
 
 
 def stored_table(fields: Mapping[str, str], job: Job, catalog: Catalog, root: Path) -> dict[str, Any]:
