@@ -1,0 +1,85 @@
+"""Jobs on top of one another: once each is rolled back, in whatever order, the documents are what they were at first.
+
+A worker that has just begun asks for the images of one document first: every rollback here has such a one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from processor.operations.upload import Upload
+from schemas.descriptors.modes import MODES, Mode
+from schemas.job import LaneTotals
+from tests.support.in_memory.modes import Ran, Things, Values
+
+KEYS = "abcdef"
+
+
+def world(keys: Sequence[str]) -> tuple[Things, dict[str, Values]]:
+    """Things with documents under these keys, and these documents."""
+    things = Things()
+    for key in keys:
+        things.edit(key, {"key": key, "size": 7, "note": "first"})
+    return things, things.documents()
+
+
+def job(things: Things, mode: Mode, keys: Sequence[str]) -> Ran:
+    """A job of one block that is done."""
+    name = f"job-{len(things.jobs)}"
+    ran = things.start(name, mode, [{"key": key, "size": "1", "note": name} for key in keys])
+    worker(things)
+    assert things.apply(ran, things.blocks(ran, size=len(keys))) is not None
+    return ran
+
+
+def worker(things: Things) -> None:
+    """A worker that has just begun goes on."""
+    things.sink, things.operation = None, Upload()
+
+
+def roll_back(things: Things, ran: Ran) -> None:
+    """A whole rollback, round by round."""
+    things.time += 10
+    for _ in range(5):
+        worker(things)
+        ran.job = replace(ran.job, command_offset=things.time)
+        assert things.undo(ran) is not None
+        if things.left_over(ran) == (0, 0):
+            return
+        ran.job = replace(ran.job, undone=LaneTotals())
+    raise AssertionError("something of the job is left, round after round")
+
+
+JOBS = st.tuples(
+    st.sampled_from(MODES), st.lists(st.sampled_from(KEYS), min_size=2, max_size=len(KEYS), unique=True).map(tuple)
+)
+ROLLBACKS = st.integers(0, 5)
+"""Which of the jobs that are left."""
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from(KEYS), unique=True),
+    st.lists(st.one_of(JOBS, JOBS, ROLLBACKS), min_size=3, max_size=8),
+    st.lists(ROLLBACKS, min_size=8, max_size=8),
+)
+@example(["a", "b"], [("delete", ("a", "b")), ("upsert", ("a", "b")), ("upsert", ("a", "b"))], [1, 1, 0])
+@example(list(KEYS), [("delete", KEYS), ("upsert", KEYS), 1, ("replace", KEYS), ("update", KEYS)], [1, 1, 0])
+def test_once_every_job_is_rolled_back_the_documents_are_the_first_ones(
+    there: list[str], steps: list[Any], order: list[int]
+) -> None:
+    things, first = world(there)
+    left: list[Ran] = []
+    for step in [*steps, *order]:
+        if not isinstance(step, int):
+            left.append(job(things, *step))
+        elif left:
+            roll_back(things, left.pop(step % len(left)))
+    for ran in left:
+        roll_back(things, ran)
+    assert things.documents() == first
