@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -82,4 +83,26 @@ def test_once_every_job_is_rolled_back_the_documents_are_the_first_ones(
             roll_back(things, left.pop(step % len(left)))
     for ran in left:
         roll_back(things, ran)
+    assert things.documents() == first
+
+
+@pytest.mark.parametrize("mode", ["upsert", "replace"])
+@pytest.mark.parametrize("goes_on", ["retried", "resumed"])
+def test_what_a_job_writes_once_it_goes_on_is_on_top_of_what_was_created_meanwhile(mode: Mode, goes_on: str) -> None:
+    things, first = world("")
+    retried = goes_on == "retried"
+    rows = [{"key": "x", "size": "1"}, {"key": "k", "size": "" if retried else "2"}]
+    ran = things.start("beneath", mode, rows)
+    one, other = things.blocks(ran, size=1)
+    assert things.apply(ran, [one, other] if retried else [one]) is not None
+    between = job(things, "create", "k")
+    things.time += 10
+    ran.job = replace(ran.job, command_offset=things.time, run=1 if retried else 0)
+    worker(things)
+    assert things.apply(ran, [replace(other, run=1, rows=[["k", "2"]]) if retried else other]) is not None
+    there = things.documents()
+    assert there["k"]["sluice"]["job_id"] == "beneath"
+    roll_back(things, between)
+    assert things.documents() == there
+    roll_back(things, ran)
     assert things.documents() == first

@@ -72,10 +72,14 @@ class LaterImages:
         }
 
     async def orders_of(self, jobs: Collection[str]) -> dict[str, int]:
-        """Job -> the order of an image or a receipt of it, of those jobs that have any."""
+        """Job -> the highest order of its images and receipts, of those jobs that have any.
+
+        A job that was retried or resumed has several: what it wrote last may be on top of what came in between.
+        """
         found: dict[str, int] = {}
         for job_id in jobs:
-            hits = await self._documents.search(self._work, self._images, filtered({"term": {"job_id": job_id}}), 1)
+            query, newest = filtered({"term": {"job_id": job_id}}), [{"order": "desc"}]
+            hits = await self._documents.search(self._work, self._images, query, 1, sort=newest)
             for hit in hits:
                 found[job_id] = read_image(hit.source).order
         return found
