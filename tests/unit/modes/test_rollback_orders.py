@@ -5,7 +5,8 @@ A worker that has just begun asks for the images of one document first: every ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from extensions.testing.wire import Wire
 from processor.operations.upload import Upload
 from schemas.descriptors.modes import MODES, Mode
 from schemas.job import LaneTotals
@@ -106,3 +108,51 @@ def test_what_a_job_writes_once_it_goes_on_is_on_top_of_what_was_created_meanwhi
     assert things.documents() == there
     roll_back(things, ran)
     assert things.documents() == first
+
+
+class Meanwhile(Wire):
+    """A wire on which something else happens before request number `at`."""
+
+    def __init__(self, at: int, then: Callable[[], None]) -> None:
+        super().__init__()
+        self._at, self._then = at, then
+
+    def gate(self) -> None:
+        """As that of a wire."""
+        super().gate()
+        if self.asked == self._at:
+            with ThreadPoolExecutor(1) as other:
+                other.submit(self._then).result()
+
+
+@pytest.mark.parametrize("beneath", ["create", "upsert"])
+@pytest.mark.parametrize("mode", ["delete", "upsert", "replace", "update"])
+@pytest.mark.parametrize("then", ["goes on", "is terminated", "is resumed"])
+def test_what_a_rollback_takes_out_while_a_job_is_about_to_write_over_it_does_not_come_back(
+    beneath: Mode, mode: Mode, then: str
+) -> None:
+    """The rollback comes before any request of the job; where it is not at work, it has been paused before that one."""
+    at, reached = 0, True
+    while reached:
+        at += 1
+        things, first = world("")
+        below = job(things, beneath, "abc")
+        above = things.start("above", mode, [{"key": key, "size": "2"} for key in "abc"])
+        blocks = things.blocks(above, size=3)
+        worker(things)
+        if then == "goes on":
+            wire: Wire = Meanwhile(at, lambda things=things, below=below: roll_back(things, below))  # type: ignore[misc]
+            assert things.apply(above, blocks, wire) is not None
+            reached = wire.asked >= at
+        else:
+            reached = things.apply(above, blocks, Wire(closes_after=at)) is None
+        if not reached or then != "goes on":
+            roll_back(things, below)
+        if then == "is resumed":
+            things.time += 10
+            above.job = replace(above.job, command_offset=things.time)
+            worker(things)
+            assert things.apply(above, blocks) is not None
+        roll_back(things, above)
+        assert things.documents() == first, at
+    assert at > 2
