@@ -161,16 +161,24 @@ def read_lines(operations: bytes) -> Iterator[tuple[str, dict[str, Any], Any]]:
 
 def _place(kept: Kept, by: Mapping[str, Any], mapped: Any) -> Any:
     ((field, order),) = by.items()
-    if order != "asc":
-        raise NotImplementedError(f"the memory of the tests sorts upwards only, not {order!r}")
+    if order not in ("asc", "desc"):
+        raise NotImplementedError(f"the memory of the tests sorts by asc or desc, not {order!r}")
     return next(iter(values_of(kept.source, field, mapped)), None)
 
 
 def _sorted(
     found: list[tuple[str, Kept]], sort: Sequence[Mapping[str, Any]], after: Sequence[Any] | None, mapped: Any
 ) -> list[tuple[str, Kept]]:
-    places = [([_place(kept, by, mapped) for by in sort], number) for number, (_, kept) in enumerate(found)]
-    return [found[number] for place, number in sorted(places) if after is None or place > list(after)]
+    if after is not None and any("desc" in by.values() for by in sort):
+        raise NotImplementedError("the memory of the tests goes through pages upwards only")
+    there = [it for it in found if after is None or [_place(it[1], by, mapped) for by in sort] > list(after)]
+    for by in reversed(sort):
+        downwards = "desc" in by.values()
+        # What has no value comes last, either way.
+        lasts = [it for it in there if _place(it[1], by, mapped) is None]
+        there = [it for it in there if _place(it[1], by, mapped) is not None]
+        there = sorted(there, key=lambda it: _place(it[1], by, mapped), reverse=downwards) + lasts
+    return there
 
 
 def _aggregated(asked: Mapping[str, Any], sources: list[dict[str, Any]], mapped: Any) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from processor.elastic.reading import Hit
-from processor.operations.modes.found import Documents, digest
+from processor.elastic.reading import Hit, find_all
+from processor.operations.modes.found import Documents, Mark, digest, mark_of
 from processor.operations.modes.groups import KeptGroup, images_in
 from processor.operations.modes.images import Image, ImageGroup, Receipt, images_index, read_image
 from processor.operations.modes.portions import fitting
@@ -138,6 +138,35 @@ class Entries:
                 hits = await self._documents.search(self._work, self._undone, query, MOST)
                 known += [read_undone(bytes(hit.source)) for hit in hits]
         return {row for undone in known for row in numbers(undone.restored)}
+
+    async def taken_back(self, images: Sequence[Image]) -> set[str]:
+        """The documents of those of these images that have what a row of another job wrote, where a rollback of that
+        job has restored the row."""
+        work, written = self._work, dict[str, list[tuple[int, str]]]()
+        for image in images:
+            mark = mark_of(image.previous) if image.previous is not None else Mark()
+            if mark.job_id not in ("", image.job_id):
+                written.setdefault(mark.job_id, []).append((mark.row_number, image.document))
+        if not written:
+            return set()
+        await self._documents.refresh_once(work, self._undone)
+        found: set[str] = set()
+        for job_id, rows in written.items():
+            rows.sort()
+            over = [{"range": {"first_row": {"lte": rows[-1][0]}}}, {"range": {"last_row": {"gte": rows[0][0]}}}]
+            blocks = find_all(
+                work.sink,
+                work.gate,
+                self._undone,
+                [{"term": {"job_id": job_id}}, *over],
+                "first_row",
+                source=True,
+                client=self._documents.client,
+            )
+            async for hits in blocks:
+                restored = {row for hit in hits for row in numbers(read_undone(bytes(hit.source)).restored)}
+                found.update(document for row, document in rows if row in restored)
+        return found
 
     async def _hits(self, first: int, last: int) -> list[Hit]:
         """The images and receipts of rows, by row ranges that no search cuts off."""

@@ -52,11 +52,11 @@ class LaterImages:
                 # for nothing.
                 after = {"range": {"order": {"gt": min(since[document].order for document in made)}}}
                 hits += await self._hits("created", [number_of(document) for document in made], after)
-            for image in images_of(hits, self._work.job.organisation):
-                own = since.get(image.document)
+            for image in _images_of(some, hits, self._work.job.organisation):
+                own = since[image.document]
                 # Another dataset may have a document with the same id.
                 here = image.index in ("", self._work.data_index)
-                if own is not None and here and image.job_id != own.job_id and image.order > own.order:
+                if here and image.job_id != own.job_id and image.order > own.order:
                     found.setdefault(image.document, []).append(_alone(image))
         return {document: sorted(images, key=lambda image: image.order) for document, images in found.items()}
 
@@ -65,19 +65,21 @@ class LaterImages:
         if not documents:
             return {}
         await self._documents.refresh(self._work, self._images)
-        own, organisation = set(documents), self._work.job.organisation
         return {
             (image.document, image.row): _alone(image)
-            async for _, hits in self._searched(documents, self._work.job.id)
-            for image in images_of(hits, organisation)
-            if image.document in own
+            async for some, hits in self._searched(documents, self._work.job.id)
+            for image in _images_of(some, hits, self._work.job.organisation)
         }
 
     async def orders_of(self, jobs: Collection[str]) -> dict[str, int]:
-        """Job -> the order of an image or a receipt of it, of those jobs that have any."""
+        """Job -> the highest order of its images and receipts, of those jobs that have any.
+
+        A job that was retried or resumed has several: what it wrote last may be on top of what came in between.
+        """
         found: dict[str, int] = {}
         for job_id in jobs:
-            hits = await self._documents.search(self._work, self._images, filtered({"term": {"job_id": job_id}}), 1)
+            query, newest = filtered({"term": {"job_id": job_id}}), [{"order": "desc"}]
+            hits = await self._documents.search(self._work, self._images, query, 1, sort=newest)
             for hit in hits:
                 found[job_id] = read_image(hit.source).order
         return found
@@ -128,6 +130,13 @@ class LaterImages:
         for at, answer in zip(given, await self._documents.send(self._work, items), strict=True):
             taken[at] = taken[at] and answer.ok
         return taken
+
+
+def _images_of(documents: Sequence[str], hits: Sequence[Hit], organisation: str) -> list[Image]:
+    """The images of these documents, which the search was for. Those of others that a group brings along may be out of
+    date: what counts in their place was not looked for."""
+    wanted = set(documents)
+    return [image for image in images_of(hits, organisation) if image.document in wanted]
 
 
 def _alone(image: Image) -> Image:

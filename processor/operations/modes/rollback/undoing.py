@@ -91,6 +91,7 @@ class Undoer:
         current = [it for it in current if it.row not in refused]
         changed = [it for it in current if not it.unchanged]
         later = await self._later.of([it.image for it in changed], again=repeated, created=_made_anew(changed))
+        taken_back = await self._entries.taken_back([it.image for it in changed if it.content is None])
         items: list[bytes] = []
         doing: list[tuple[Entry, bool]] = []
         again: list[Entry] = []
@@ -98,7 +99,14 @@ class Undoer:
         verdicts = [
             RESTORE
             if it.unchanged
-            else judge(it.image, it.content, later.get(it.image.document, ()), force, it.entry.imaged)
+            else judge(
+                it.image,
+                it.content,
+                later.get(it.image.document, ()),
+                force,
+                it.entry.imaged,
+                it.image.document in taken_back,
+            )
             for it in current
         ]
         given = await self._later.give(verdicts)
@@ -113,7 +121,7 @@ class Undoer:
             if verdict.kind == "kept":
                 recording.kept(entry, verdict)
                 continue
-            item = self._item(it)
+            item = self._item(it) if verdict.kind == "restore" or it.found is not None else None
             if item is None:
                 recording.restored(entry)
             else:

@@ -19,7 +19,8 @@ class Verdict:
     """What is to be done about a document."""
 
     kind: Kind
-    """restore: the document becomes what it was. restored: it is that already. kept: others have changed it."""
+    """restore: the document becomes what it was. restored: it is that already, or is gone with what the job had seen.
+    kept: others have changed it."""
     reason: str = ""
     """Why it is kept."""
     job: str | None = None
@@ -34,7 +35,14 @@ RESTORE = Verdict("restore")
 """The verdict on a document that is as the job left it."""
 
 
-def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool = False, imaged: bool = True) -> Verdict:
+def judge(
+    image: Image,
+    now: bytes | None,
+    later: Sequence[Image],
+    force: bool = False,
+    imaged: bool = True,
+    taken_back: bool = False,
+) -> Verdict:
     """The verdict on a document that is `now` as this says; None: it is not there.
 
     `later`: images of the document that other jobs made after this one, in their order. They need not be known where
@@ -42,6 +50,8 @@ def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool =
 
     `imaged`: there is an image of the row. Else a receipt names it, which goes out beside the rows, before it is known
     which of them are refused: `force` then takes out only what the job's mark or a later job's image shows as its own.
+
+    `taken_back`: a rollback of the job that wrote what is in the image has taken that back.
     """
     if is_unchanged(image, now):
         return RESTORE
@@ -57,6 +67,9 @@ def judge(image: Image, now: bytes | None, later: Sequence[Image], force: bool =
         return Verdict(verdict.kind, verdict.reason, job, successors, reassigned=True)
     force = force and (imaged or now is None or mark_of(now).job_id == image.job_id)
     live = [other for other in later if other.handed is None]
+    if now is None and taken_back and not live:
+        # The row was never written, or it found nothing any more: what it had seen before is not to come back.
+        return Verdict("restored")
     if now == image.previous and not (now is None and live):
         return Verdict("restored")
     if now is None and image.after is None and not live:
