@@ -13,7 +13,7 @@ from schemas.messages.plans import Plan
 SLOT_SECONDS: Final = 5.0
 """How long a plan keeps its slot where other organisations have none, and none has two."""
 MOST_PATIENCE: Final = 2**10
-"""So many times as long it keeps one in which it has published nothing, at most."""
+"""A plan keeps a slot in which it has published nothing this many times as long, at most."""
 
 
 @dataclass(slots=True, eq=False)

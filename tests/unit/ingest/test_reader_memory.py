@@ -13,7 +13,7 @@ from ingest.pending_plan import PendingPlan
 from runtime.files.sealing import JobKeys
 from schemas.job import Source, State
 from schemas.messages.plans import ReadFile
-from tests.unit.ingest.test_slots import MORE_THAN_ANY, World
+from tests.support.in_memory.reading import MORE_THAN_ANY, World
 
 OURS = ("ingest.", "control.", "runtime.files.")
 

@@ -432,8 +432,6 @@ def test_retentions_are_days_of_each_store_and_dataset() -> None:
     book = retention_book({"row_errors": 3, "datasets": {"people": {"row_errors": "forever"}}})
     assert (book.days("row_errors", "people"), book.days("row_errors", "teams")) == (float("inf"), 3)
     assert (book.longest("row_errors"), book.longest("parts")) == (float("inf"), 1)
-    book = retention_book({"dead_letters": 9, "datasets": {"people": {"dead_letters": 2}}})
-    assert {book.days("dead_letters", name) for name in ("people", "teams")} == {9}, "they go by their age alone"
     for wrong in ({"row_error": 1}, {"row_errors": 0}, {"row_errors": "always"}, {"datasets": {"people": 1}}):
         with pytest.raises(ValueError):
             retention_book(wrong)
