@@ -25,6 +25,7 @@ RECORDED: Final = {
     "api/principals/issuing.py": {"_sweep"},
     "api/principals/store.py": {"used"},
     "api/readmodel/following/decoding.py": {"__init__"},
+    "api/readmodel/following/job_follower.py": {"history_read_since"},
     "api/readmodel/job_index.py": {"per_second"},
     "api/uploads/abandoned_parts.py": {"remove_abandoned_parts"},
     "api/uploads/import_folders.py": {"_settled"},
