@@ -17,9 +17,11 @@ from ingest.pending_plan import PendingPlan
 from ingest.reader import Reader
 from ingest.sources import UNDO_BLOCK_ROWS
 from runtime.files.sealing import JobKeys
-from schemas.job import Source, State
-from schemas.messages.plans import ReadFile
-from tests.support.in_memory.reading import MORE_THAN_ANY, World
+from runtime.readiness import Readiness
+from runtime.settings import Settings
+from schemas.job import Job, Source, State
+from schemas.messages.commands import InputAdvanced, InputEnded, Report
+from schemas.messages.plans import Plan, ReadFile, UndoRows
 
 LARGE = 10_000
 OURS = ("ingest.", "control.", "runtime.files.")

@@ -37,7 +37,6 @@ RECORDED: Final = {
     "control/timers.py": {"due", "time_problem"},
     "control/webhooks/schedule.py": {"after_attempt"},
     "control/webhooks/signing.py": {"secrets_of"},
-    "api/readmodel/following/job_follower.py": {"history_read_since"},
     "processor/elastic/generations.py": {"roll"},
     "processor/erasure/expiry.py": {"has_passed", "oldest"},
     "processor/erasure/housekeeping.py": {"_older_than"},
