@@ -13,7 +13,7 @@ from schemas.messages.plans import Plan
 SLOT_SECONDS: Final = 5.0
 """How long a plan keeps its slot where other organisations have none, and none has two."""
 MOST_PATIENCE: Final = 2**10
-"""A plan keeps a slot in which it has published nothing this many times as long, at most."""
+"""How many times as long a plan that publishes nothing keeps its slot, at most."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,7 +35,7 @@ class PendingPlan:
     began_at: float = 0.0
     """When it got the slot that it has."""
     patience: int = 1
-    """It keeps a slot so many times as long until Kafka has a block: more each time that this was not long enough."""
+    """How many times as long it keeps a slot until Kafka has a block: more each time that this was not long enough."""
 
     @property
     def reading(self) -> bool:

@@ -90,7 +90,7 @@ def test_a_look_is_no_work_of_the_loop_that_serves_everyone(served: Served, monk
     sent = client.post("/columns", data={"dataset": "people", "whole": "on"}, files=head, headers=HTMX)
     for_job = client.post(f"/jobs/{job}/columns", files=head, headers=HTMX)
     assert sent.status_code == for_job.status_code == 200 and len(threads) == 2
-    assert all(name.startswith("file-reader") for name in threads)
+    assert all(name.startswith("look") for name in threads)
 
 
 def test_a_header_that_goes_on_behind_the_first_bytes_is_no_mistake(served: Served) -> None:
