@@ -98,8 +98,8 @@ class DraftFile:
             raise
 
     def remove(self) -> None:
-        """Remove what has come of the file, of a job that has ended without one; starts that were not answered may have
-        left more than the draft. Those that are under way remove their own parts.
+        """Remove what has come of the file, after its job has ended without one. Starts that got no answer may have
+        left files besides the draft. Those that are under way remove their own parts.
         """
         folder = self.path.parent
         for path in folder.iterdir() if folder.is_dir() else ():

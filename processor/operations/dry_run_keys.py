@@ -34,7 +34,7 @@ async def make_claims_index(work: Work) -> str:
 
 
 async def sweep_claims(sink: BulkSink, prefix: str, jobs: JobTable, gate: Gate, made_before: int) -> None:
-    """Delete the indices of jobs that are over, those included that an earlier worker has left.
+    """Delete the indices of jobs that are over, also those that another worker made before.
 
     `made_before`: those of jobs that are not in the control table go if they were made before this time, in
     milliseconds since 1970, which is so long ago that the states of their jobs have come to this worker.

@@ -1,4 +1,4 @@
-"""The histories of jobs that have ended, or are old, come late after a start of the API: nobody else waits for that."""
+"""After a start the API reads the histories of ended and of old jobs last: only requests for these wait for that."""
 
 from __future__ import annotations
 

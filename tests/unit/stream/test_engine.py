@@ -709,7 +709,7 @@ def test_a_lane_that_is_lost_does_not_fail_the_rollback_that_begins_anew() -> No
     tell(story)
 
 
-# -- records of jobs that are over -------------------------------------------------------------------------------------
+# -- lane records of jobs that are over --------------------------------------------------------------------------------
 
 
 def test_a_job_that_was_rolled_back_before_it_had_ended_leaves_no_lane_record() -> None:
