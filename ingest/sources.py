@@ -161,13 +161,13 @@ def cut_export(plan: CutExport, start: Input, context: SourceContext) -> BlockSo
     dataset = _dataset(plan, context)
     if dataset.date_field is None:
         raise SourceError(f"dataset {dataset.name} has no date (sluice.date_field), so it can't be cut by date")
-    asking, index = context.asking, data_indices(context.prefix, dataset.name)
+    asking, index, whole = context.asking, data_indices(context.prefix, dataset.name), None
     if start.frozen is None:
-        start = yield from exports.begin(plan, asking, context.recorded, index, dataset.date_field)
+        start, whole = yield from exports.begin(plan, asking, context.recorded, index, dataset.date_field)
         problem = export_problem(start.rows_total or 0, plan.organisation, context.quotas.of(plan.organisation))
         if problem is not None:
             raise SourceError(problem.message)
-    return (yield from exports.cut(plan, start, asking, dataset.date_field, context.slice_rows))
+    return (yield from exports.cut(plan, start, asking, dataset.date_field, context.slice_rows, whole))
 
 
 def _dataset(plan: ReadFile | CutExport, context: SourceContext) -> Dataset:

@@ -48,6 +48,8 @@ class Upload:
         self._url: str | None = None
         self._file: SpooledFile | None = None
         self._pending = bytearray()
+        self._writing: asyncio.Task[None] | None = None
+        """Writes what came before, while more of the file arrives."""
         self._look: Look | None = None
         self._seen = Seen()
         self._text = Text()
@@ -65,8 +67,12 @@ class Upload:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None and not self._kept:
-            await self._discard()
+        try:
+            if self._writing is not None:
+                await asyncio.gather(self._writing, return_exceptions=True)
+        finally:
+            if self._file is not None and not self._kept:
+                await self._discard()
 
     @property
     def begun(self) -> bool:
@@ -120,7 +126,7 @@ class Upload:
         self._seen = seen
 
     async def take(self, data: bytes) -> None:
-        """More of it.
+        """More of it. It may be written later: a refusal of it comes with the next bytes, or with the end.
 
         Raises:
             ApiError: 507 or 503, the disk does not take it; 400, it is damaged, or not in its encoding; 413, it exceeds
@@ -129,12 +135,16 @@ class Upload:
         self._received += len(data)
         self._allowance.require_body(self._received)
         self._pending += data
+        if self._writing is not None and self._writing.done():
+            await self._written_so_far()
         if len(self._pending) >= _WRITE_BYTES:
-            await self._flush()
+            await self._written_so_far()
+            self._writing = asyncio.create_task(self._store(self._taken()))
 
     async def end(self) -> None:
         """The file is complete. Raises as `take`."""
-        await self._flush(last=True)
+        await self._written_so_far()
+        await self._store(self._taken(last=True))
         await asyncio.to_thread(self._spooled.close)
         self._ended = True
         self._try_look()
@@ -228,7 +238,13 @@ class Upload:
             found = self._conversion.format(found)
         return replace(source, url=self._url, columns=self._seen.columns, format=found)
 
-    async def _flush(self, last: bool = False) -> None:
+    async def _written_so_far(self) -> None:
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            await writing
+
+    def _taken(self, last: bool = False) -> Iterator[bytes]:
+        """What has come since the last call, as it is to be stored."""
         data = bytes(self._pending)
         self._pending.clear()
         if not self._decided and (data or last):
@@ -238,7 +254,7 @@ class Upload:
             if not self._undecided and not plain(data, self._text):
                 self._conversion = Conversion(data, self._text, self._most_bytes)
                 self._file = self._new_file()
-        await self._store(self._pieces(data, last))
+        return self._pieces(data, last)
 
     def _pieces(self, data: bytes, last: bool) -> Iterator[bytes]:
         if self._conversion is None:

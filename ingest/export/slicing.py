@@ -18,6 +18,10 @@ K = TypeVar("K", int, str)
 
 MOST_BUCKETS = 10_000
 _BUCKETS_A_SLICE = 8
+_FIRST_BUCKETS = 2 * _BUCKETS_A_SLICE
+"""Buckets that the first question about dates asks for: a slice or two of rows that are spread evenly."""
+_MORE_BUCKETS = 4
+"""How many times as many each question asks for as the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +78,36 @@ class Group(Generic[K]):
     rows: int
 
 
+class Grouping(Generic[K]):
+    """Puts neighbours together as long as they have at most `most` rows; one that has more alone stays alone."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._group: Group[K] | None = None
+
+    def add(self, counts: Iterable[tuple[K, int]]) -> Iterator[Group[K]]:
+        """Take the next parts and their rows; yields the groups that are complete."""
+        for key, rows in counts:
+            group = self._group
+            if group is not None and group.rows + rows <= self._most:
+                self._group = Group(group.first, key, group.rows + rows)
+                continue
+            self._group = Group(key, key, rows)
+            if group is not None:
+                yield group
+
+    def rest(self) -> Iterator[Group[K]]:
+        """The last group, after the last part."""
+        if self._group is not None:
+            yield self._group
+            self._group = None
+
+
 def grouped(counts: Iterable[tuple[K, int]], most: int) -> Iterator[Group[K]]:
-    """Neighbours together as long as they have at most `most` rows; one that has more alone stays alone."""
-    group: Group[K] | None = None
-    for key, rows in counts:
-        if group is not None and group.rows + rows <= most:
-            group = Group(group.first, key, group.rows + rows)
-            continue
-        if group is not None:
-            yield group
-        group = Group(key, key, rows)
-    if group is not None:
-        yield group
+    """All groups of these parts and their rows; see `Grouping`."""
+    grouping: Grouping[K] = Grouping(most)
+    yield from grouping.add(counts)
+    yield from grouping.rest()
 
 
 def slices(span: Span, rows: int, most: int) -> Generator[Question | Slice, Any, None]:
@@ -106,14 +128,26 @@ def slices(span: Span, rows: int, most: int) -> Generator[Question | Slice, Any,
 def _by_date(span: Span, rows: int, most: int) -> Generator[Question | Slice, Any, None]:
     buckets = min(MOST_BUCKETS, _BUCKETS_A_SLICE * rows // most)
     width = -(-(span.till - span.since + 1) // buckets)
-    found = yield Dates(span, width)
-    for group in grouped(found, most):
-        part = Span(since=group.first, till=min(group.last + width - 1, span.till))
-        if group.rows > most:
-            # One bucket has too many rows: ask again for a narrower span, between its first and its last row.
-            first, last = yield Bounds(part)
-            part = Span(since=first, till=last)
-        yield from slices(part, group.rows, most)
+    groups: Grouping[int] = Grouping(most)
+    # The first slices do not wait until all rows are counted. How many questions there are changes no slice.
+    since, asked = span.since, _FIRST_BUCKETS
+    while since <= span.till:
+        till = min(since + asked * width - 1, span.till)
+        found = yield Dates(replace(span, since=since, till=till), width)
+        for group in groups.add(found):
+            yield from _dates(group, span, width, most)
+        since, asked = till + 1, asked * _MORE_BUCKETS
+    for group in groups.rest():
+        yield from _dates(group, span, width, most)
+
+
+def _dates(group: Group[int], span: Span, width: int, most: int) -> Generator[Question | Slice, Any, None]:
+    part = Span(since=group.first, till=min(group.last + width - 1, span.till))
+    if group.rows > most:
+        # One bucket has too many rows: ask again for a narrower span, between its first and its last row.
+        first, last = yield Bounds(part)
+        part = Span(since=first, till=last)
+    yield from slices(part, group.rows, most)
 
 
 def _by_job(span: Span, most: int) -> Generator[Question | Slice, Any, None]:

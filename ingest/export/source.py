@@ -11,41 +11,53 @@ from ingest.errors import SourceError
 from ingest.export.counting import BackgroundQueries, Counting, freeze, release
 from ingest.export.slicing import Slice, slices
 from schemas.job import Input
-from schemas.messages.blocks import SliceBlock
+from schemas.messages.blocks import SliceBlock, Span
 from schemas.messages.plans import CutExport
 
 Recorded = Callable[[str], Input | None]
 """The input of a job as the control table has it; None: the table does not know the job."""
+Whole = tuple[Span, int]
+"""The span of all rows of an export, and how many there are."""
 
 
 def begin(
     plan: CutExport, asking: BackgroundQueries, recorded: Recorded, index: str, date_field: str
-) -> Generator[Step | Waiting, None, Input]:
-    """Freeze the dataset and count its rows; yields the input with both, to be reported, and returns it.
+) -> Generator[Step | Waiting, None, tuple[Input, Whole | None]]:
+    """Freeze the dataset and count its rows; yields the input with both, to be reported.
 
-    No slice may be published before the control table has this input. A reader may die right after it has frozen the
-    dataset, and its successor freezes it again: the table keeps the first of the two, and slices are cut in that only.
+    Returns the input that the control table has, and the count where it is one of that point in time. No slice may be
+    published before the table has it: a reader may die right after it has frozen the dataset, and its successor freezes
+    it again. The table keeps the first of the two, and slices are cut in that only.
     """
     frozen = yield from asking.answer_to(partial(freeze, index=index))
     counting = Counting(frozen, date_field, plan.organisation)
-    _, rows = yield from asking.answer_to(partial(counting.whole, first_day=plan.date_from, last_day=plan.date_till))
-    yield Step(None, Input(frozen=frozen, rows_total=rows))
+    whole = yield from asking.answer_to(partial(counting.whole, first_day=plan.date_from, last_day=plan.date_till))
+    yield Step(None, Input(frozen=frozen, rows_total=whole[1]))
     while (known := recorded(plan.job_id)) is None or known.frozen is None:
         yield WAITING
-    if known.frozen != frozen:
-        asking.forget(partial(release, frozen=frozen))
-    return known
+    if known.frozen == frozen:
+        return known, whole
+    asking.forget(partial(release, frozen=frozen))
+    return known, None
 
 
 def cut(
-    plan: CutExport, start: Input, asking: BackgroundQueries, date_field: str, most: int
+    plan: CutExport,
+    start: Input,
+    asking: BackgroundQueries,
+    date_field: str,
+    most: int,
+    whole: Whole | None = None,
 ) -> Generator[Step | Waiting, None, Input]:
-    """The slices, each with at most `most` rows; those before the checkpoint are counted again and passed over."""
+    """The slices, each with at most `most` rows; those before the checkpoint are counted again and passed over.
+
+    `whole` has the count of all rows where it is known.
+    """
     assert start.frozen is not None, "the dataset is frozen before it is cut"
     counting = Counting(start.frozen, date_field, plan.organisation)
-    span, total = yield from asking.answer_to(
-        partial(counting.whole, first_day=plan.date_from, last_day=plan.date_till)
-    )
+    if whole is None:
+        whole = yield from asking.answer_to(partial(counting.whole, first_day=plan.date_from, last_day=plan.date_till))
+    span, total = whole
     blocks = rows = 0
     cutting = slices(span, total, most)
     answer: Any = None

@@ -27,8 +27,8 @@ from schemas.topics import TopicName
 
 Record = tuple[TopicName, bytes, bytes | None, int | None]
 FLUSH_SECONDS = 0.05
-"""How long changes are gathered that a job's end or its limit of errors waits for. What a pause or a probe waits for is
-written at once."""
+"""How long changes are gathered that a job's end or its limit of errors waits for, or a person who waits for its first
+rows. What a pause or a probe waits for is written at once."""
 STEADY_SECONDS = 0.25
 """How long changes are gathered that nothing waits for: each checkpoint costs this worker, Kafka and all followers."""
 PROGRESS_SECONDS = 0.5
@@ -93,7 +93,7 @@ class Checkpoints:
         job = self._jobs.get(lane.job_id)
         if lane.job_id in self._stopping or (job is not None and rows_within(job)):
             self._hurry()
-        elif job is not None and (watched(job) or self._lanes.is_done(lane, job)):
+        elif job is not None and (not lane.recorded.blocks or watched(job) or self._lanes.is_done(lane, job)):
             self._soon.set()
         self._due.set()
 
@@ -177,6 +177,7 @@ class Checkpoints:
                 if self._lanes.writes_record(lane):
                     key = lane_key(lane.job_id, lane.partition, lane.phase)
                     records.append(("lanes", key, encode(lane.record(now)), lane.partition))
+                    lane.recorded = lane.totals
             self._dirty.clear()
             progress = self._progress_records(now)
             await self._publisher.publish_all([*records, *progress])

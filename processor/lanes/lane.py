@@ -41,6 +41,8 @@ class Lane:
         self.run = run
         self.totals = LaneTotals()
         self.reported = LaneTotals()
+        self.recorded = LaneTotals()
+        """The totals of the last checkpoint."""
         self.applied = IntervalSet()
         self.todo = IntervalSet()
         self.ready: deque[Loaded] = deque()
@@ -53,7 +55,7 @@ class Lane:
     def restored(cls, record: LaneRecord) -> Lane:
         """The lane as its record left it; nothing is in memory yet."""
         lane = cls(record.job_id, record.partition, record.partitions, record.phase, record.run)
-        lane.totals = lane.reported = record.totals
+        lane.totals = lane.reported = lane.recorded = record.totals
         lane.applied = IntervalSet(record.applied)
         lane.todo = IntervalSet((first, last) for first, last, _ in record.todo)
         lane.last_offset = record.last_offset

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from elasticsearch import ApiError, AsyncElasticsearch, NotFoundError, Transport
 
 from control.creation.kinds import BUILT_IN
 from processor.errors import CannotGoOnError
-from processor.operations.csv_cells import documents
+from processor.operations.csv_cells import Documents, Page, documents
 from processor.operations.work import Result, Work
 from processor.outcome import Outcome
 from runtime.files.storage import Storage, StorageError
@@ -24,12 +25,24 @@ log = logging.getLogger(__name__)
 
 PAGE_BYTES = 8 * 1024 * 1024
 """The size of one answer, about: a slice of usual rows is smaller."""
-GUESSED_ROW_BYTES = 4000
-"""A document in an answer, until one has been seen."""
+FIRST_ROWS = 200
+"""Documents that a job asks for first: how long its documents are is not known before."""
+KNOWN_JOBS = 256
+"""Jobs whose documents' length is remembered, at most."""
 WHOLE_BYTES = 8 * 1024 * 1024
 """A part is kept in memory up to this size."""
 LOOK_SECONDS = 0.02
 """How often a request under way looks whether it is still wanted."""
+
+
+@dataclass(slots=True, eq=False)
+class _Length:
+    """How long the documents of a job are."""
+
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the first of them are asked for."""
+    bytes: int | None = None
+    """A document in the last answer, on average; None: there was none yet."""
 
 
 class Export:
@@ -51,7 +64,8 @@ class Export:
         self._late_seconds = late_seconds
         self._sleep = sleep
         self._client = client
-        self._row_bytes: dict[str, int] = {}
+        self._lengths: dict[str, _Length] = {}
+        """By job: the documents of one organisation may be a thousand times as long as another one's."""
 
     async def apply(self, work: Work, blocks: Sequence[Block]) -> Result:
         """See Operation. A part is named after its block, so that a repeat writes the same part again."""
@@ -117,24 +131,16 @@ class Export:
 
     async def _read(self, work: Work, block: SliceBlock) -> AsyncIterator[bytes]:
         """A slice as CSV lines."""
-        field = work.dataset.date_field
-        assert field is not None, "a job of a dataset without a date is refused"
-        query = span_query(field, work.job.organisation, block.span)
+        date_field = work.dataset.date_field
+        assert date_field is not None, "a job of a dataset without a date is refused"
+        query = span_query(date_field, work.job.organisation, block.span)
         reader = documents(work.dataset)
         left, end = _rows(block), None
         while left > 0:
-            answer = await self._search(
-                work,
-                block.frozen,
-                query=query,
-                sort=sort_order(field),
-                size=min(left, max(1, PAGE_BYTES // self._row_bytes.get(work.dataset.name, GUESSED_ROW_BYTES))),
-                search_after=end,
-            )
-            page = reader.read(answer)
+            ask = partial(self._search, work, block.frozen, query=query, sort=sort_order(date_field), search_after=end)
+            page = await self._page(work.job.id, left, ask, reader)
             if not page.documents:
                 raise CannotGoOnError(f"slice {block.block} lacks {left} of its rows; {GONE}")
-            self._row_bytes[work.dataset.name] = len(answer) // len(page.documents) + 1
             end = page.end
             left -= len(page.documents)
             for chunk in reader.lines(page, work.job.options.raw):
@@ -142,6 +148,22 @@ class Export:
                 await asyncio.sleep(0)
                 work.gate()
                 yield chunk
+
+    async def _page(self, job_id: str, left: int, ask: Callable[..., Awaitable[bytes]], reader: Documents) -> Page:
+        """The next documents, as many as an answer of `PAGE_BYTES` has; `ask` takes their number as `size`."""
+        length = self._length_of(job_id)
+        if length.bytes is None:
+            async with length.asking:
+                if length.bytes is None:
+                    return _measured(await ask(size=min(left, FIRST_ROWS)), reader, length)
+        return _measured(await ask(size=min(left, max(1, PAGE_BYTES // length.bytes))), reader, length)
+
+    def _length_of(self, job_id: str) -> _Length:
+        length = self._lengths.pop(job_id, None) or _Length()
+        self._lengths[job_id] = length  # the last one used is the last one to go
+        if len(self._lengths) > KNOWN_JOBS:
+            self._lengths.pop(next(iter(self._lengths)))
+        return length
 
     async def _search(self, work: Work, frozen: str, **more: Any) -> bytes:
         # If partial results were allowed, Elasticsearch would silently leave out a shard that has lost its point in
@@ -193,6 +215,13 @@ class Export:
                 with work.trouble(f"{error}. It may still do so for {self._late_seconds:g} s; then the job fails"):
                     await self._sleep(self._late_seconds)
             raise CannotGoOnError(str(error)) from error
+
+
+def _measured(answer: bytes, reader: Documents, length: _Length) -> Page:
+    page = reader.read(answer)
+    if page.documents:
+        length.bytes = len(answer) // len(page.documents) + 1
+    return page
 
 
 def _rows(block: SliceBlock) -> int:

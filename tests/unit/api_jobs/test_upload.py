@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,10 +23,11 @@ from api.uploads.allowance import UNBOUNDED, Allowance
 from api.uploads.import_folders import Seen
 from api.uploads.multipart import FormReader, boundary_of
 from api.uploads.receiving import receive_parts
-from api.uploads.spool import SpooledFile, safe_name
+from api.uploads.spool import SpooledFile, safe_name, storage_problem
 from api.uploads.upload import Upload
 from schemas.job import Source
 from schemas.messages.commands import CreateJob
+from tests.support.waiting import PATIENCE
 
 JOB = b'{"operation":"upload"}'
 
@@ -203,8 +205,6 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     def full(self: SpooledFile, data: bytes) -> None:
         if self._file is None:
             original(self, b"begun")
-        from api.uploads.spool import storage_problem
-
         raise storage_problem(OSError(errno.ENOSPC, "No space left on device"))
 
     original = SpooledFile.write
@@ -212,6 +212,52 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(ApiError, match="disk is full"):
         receive(tmp_path, form(part("job", JOB), part("file", b"x" * 3_000_000, "a.csv")), 65536)
     assert files(tmp_path) == ["sources"]
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_a_piece_that_can_not_be_written_refuses_the_file_whatever_comes_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """It is written while more arrives, or, if it is the last one, when nothing more does."""
+    written: list[int] = []
+
+    def full(self: SpooledFile, data: bytes) -> None:
+        written.append(len(data))
+        if len(written) > failing:
+            raise storage_problem(OSError(errno.ENOSPC, "No space left on device"))
+        original(self, data)
+
+    original = SpooledFile.write
+    monkeypatch.setattr(SpooledFile, "write", full)
+    with pytest.raises(ApiError, match="disk is full"):
+        receive(tmp_path, form(part("job", JOB), part("file", b"x" * 2_500_000, "a.csv")), 65536)
+    assert len(written) == failing + 1
+    assert files(tmp_path / "sources") == []
+
+
+def test_a_request_that_ends_while_a_piece_is_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung_up = threading.Event()
+
+    def late(self: SpooledFile, data: bytes) -> None:
+        assert hung_up.wait(PATIENCE)
+        original(self, data)
+
+    original = SpooledFile.write
+    monkeypatch.setattr(SpooledFile, "write", late)
+
+    async def run() -> None:
+        async with Upload(tmp_path, "j1", 2**30) as upload:
+            upload.begin("a.csv")
+            await upload.take(b"x" * 2_000_000)
+            await asyncio.sleep(0)
+            hung_up.set()
+            raise ClientDisconnect
+
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(run())
+    assert files(tmp_path / "sources") == []
 
 
 def test_boundaries() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.export import slicing
 from ingest.export.slicing import MOST_BUCKETS, Bounds, Dates, Jobs, Question, Rows, Slice, grouped, slices
 from schemas.messages.blocks import Span
 
@@ -93,6 +95,21 @@ def test_slices_are_whole_in_order_and_within_the_limit(rows: list[Row]) -> None
 def test_rows_spread_evenly_fill_their_slices() -> None:
     rows = [Row(number * 1000, "a", number) for number in range(1, 5001)]
     assert len(assert_cut(rows, 100)) < 60
+
+
+def test_the_first_slices_do_not_wait_until_all_rows_are_counted() -> None:
+    rows = [Row(number * 1000, "a", number) for number in range(1, 20_001)]
+    counted, cutting, sent = 0, slices(Span(since=1000, till=20_000_000), len(rows), MOST), None
+    while not isinstance(item := cutting.send(sent), Slice):
+        counted, sent = counted + len(within(rows, item.span)), answer(rows, item)
+    assert counted <= 5 * MOST
+
+
+@given(ROWS, st.integers(1, 60))
+def test_slices_are_those_of_one_question(rows: list[Row], most: int) -> None:
+    found = cut(rows, most)
+    with patch.object(slicing, "_FIRST_BUCKETS", MOST_BUCKETS):
+        assert cut(rows, most) == found
 
 
 def test_a_whole_file_of_one_date_is_cut_by_its_rows() -> None:

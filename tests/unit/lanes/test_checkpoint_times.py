@@ -18,7 +18,7 @@ from processor.lanes.owned_lanes import Lanes
 from processor.outcome import Outcome
 from processor.stream.lease import Lease
 from runtime.clock import Clock
-from schemas.job import State
+from schemas.job import LaneTotals, State
 from schemas.messages.codec import decode
 from schemas.messages.commands import Command, LanesCounted
 from schemas.messages.progress import LaneProgress
@@ -68,7 +68,7 @@ def test_progress_and_counts_go_on_after_the_clock_is_set(step_ms: int) -> None:
     assert [record.at for record in progress] == [START_MS + step_ms + 1000 + 500 * n for n in range(10)]
 
 
-@pytest.mark.parametrize("waiting", ["the end", "a limit of errors", "a pause", "nothing"])
+@pytest.mark.parametrize("waiting", ["the end", "a limit of errors", "a pause", "its first rows", "nothing"])
 def test_what_something_waits_for_is_written_however_long_other_changes_are_gathered(
     waiting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +81,8 @@ def test_what_something_waits_for_is_written_however_long_other_changes_are_gath
     jobs, lanes, written = JobTable(), Lanes(owned=frozenset({0}), open=True), asyncio.Event()
     jobs.put(job)
     lane = Lane(job.id, 0, 1)
+    if waiting != "its first rows":
+        lane.recorded = LaneTotals(rows_applied=500, blocks=1)
     lanes.put(lane)
 
     async def publish_all(records: Iterable[Any]) -> None:

@@ -1,13 +1,18 @@
-"""What an export writes opens in a spreadsheet without running a formula, and an upload reads it as it was."""
+"""What an export writes opens in a spreadsheet without running a formula, and an upload reads it as it was.
+
+What it reads comes in answers of some megabytes.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
 import re
 from datetime import date
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -15,12 +20,13 @@ from hypothesis import strategies as st
 
 from csvfile.cutter import Limits, Place, cut
 from processor.errors import CannotGoOnError
+from processor.operations import export as export_module
 from processor.operations.csv_cells import documents
 from processor.validation.rows import row_checker
 from runtime.datasets import load_datasets
 from schemas.descriptors.datasets import parse_dataset
 from schemas.descriptors.formulas import guard, unguard
-from schemas.messages.blocks import RowBlock
+from schemas.messages.blocks import RowBlock, SliceBlock, Span
 from schemas.messages.codec import decode
 
 RISKY = ("=", "+", "-", "@", "\t", "\r")
@@ -176,3 +182,53 @@ def test_a_document_of_another_program_is_written_or_named(
 def test_what_elasticsearch_takes_for_a_value_of_the_field_is_written_as_one(field: str, value: Any, cell: str) -> None:
     (_, row) = csv.reader(io.StringIO(exported([{field: value}], False).decode(), newline=""))
     assert row[THINGS.columns.index(field)] == cell
+
+
+class Stored:
+    """Jobs' documents, as a point in time gives them out; notes how long each answer was."""
+
+    def __init__(self, **lengths: int) -> None:
+        self.lengths = lengths
+        self.answers: list[tuple[str, int, int]] = []
+        """Job, documents and bytes of each answer."""
+
+    async def search(self, *, pit: Any, size: int, search_after: Any, **_: Any) -> Any:
+        await asyncio.sleep(0)
+        first = search_after[0] + 1 if search_after else 1
+        hits = [
+            {"_source": {"text": "x" * self.lengths[pit["id"]], "whole": number}, "sort": [number]}
+            for number in range(first, first + size)
+        ]
+        body = json.dumps({"hits": {"hits": hits}}).encode()
+        self.answers.append((pit["id"], size, len(body)))
+        return SimpleNamespace(body=body)
+
+
+def test_an_answer_is_as_large_as_others_however_long_a_jobs_documents_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_module, "PAGE_BYTES", 100_000)
+    stored = Stored(short=10, long=5_000)
+    export = export_module.Export(cast(Any, None), cast(Any, stored))
+
+    async def ask(request: Any, gate: Any) -> Any:
+        return await request()
+
+    async def slice_of(name: str, first: int) -> bytes:
+        job = SimpleNamespace(id=name, organisation="acme", epoch=1, options=SimpleNamespace(raw=False))
+        sink = SimpleNamespace(ask=ask, on_degraded=lambda _: None)
+        work: Any = SimpleNamespace(job=job, dataset=THINGS, sink=sink, gate=lambda: None)
+        span = Span(since=0, till=9)
+        block = SliceBlock(
+            job_id=name, run=0, block=first, first_row=first, last_row=first + 1_999, frozen=name, span=span
+        )
+        return b"".join([chunk async for chunk in export._read(work, block)])
+
+    async def run() -> list[bytes]:
+        return await asyncio.gather(*(slice_of(name, 1) for name in ("short", "long") for _ in range(4)))
+
+    for lines in asyncio.run(run()):
+        assert [int(row[2]) for row in csv.reader(io.StringIO(lines.decode()))] == list(range(1, 2001))
+    for name in stored.lengths:
+        sizes = [(rows, size) for job, rows, size in stored.answers if job == name]
+        assert sizes[0][0] == export_module.FIRST_ROWS
+        assert all(size < 1.2 * 100_000 for _, size in sizes[1:])
+    assert len([1 for job, rows, _ in stored.answers if job == "short"]) < 16, "few answers where documents are short"
