@@ -16,6 +16,7 @@ from csvfile.grammar import LINE_ENDS, count_lines
 from csvfile.oversized_rows import RecordSkipper
 from csvfile.rows import odd_rows, plain_rows
 from csvfile.window import Window
+from schemas.messages.packed_rows import BETWEEN_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Cut:
     """The rows of one block."""
 
     rows_json: bytes
-    """A JSON array of arrays of strings."""
+    """A JSON array of arrays of strings, in the form of `PackedRows`."""
     rows: int
     first_line: int
     lines: list[int] | None
@@ -135,7 +136,7 @@ def _cut_block(window: Window, lines: int, delimiter: bytes, most: int, size: in
         return None
     window.at = end
     return Cut(
-        rows_json=b"[" + b",".join(parts) + b"]",
+        rows_json=b"[%b]" % (parts[0] if len(parts) == 1 else BETWEEN_ROWS.join(parts)),
         rows=len(row_lines),
         first_line=row_lines[0],
         lines=None if row_lines[-1] - row_lines[0] == len(row_lines) - 1 else row_lines,

@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from csvfile.grammar import end_of_lines, whole_lines
-from schemas.messages.codec import encode
+from schemas.messages.packed_rows import BETWEEN_ROWS, BETWEEN_VALUES, ROW_BEGIN, ROW_END, packed_row
 
 # A record is bounded by the bytes that are looked at; of itself `csv` would refuse a value over 128 KiB.
 csv.field_size_limit(2**31 - 1)
@@ -20,6 +20,9 @@ csv.field_size_limit(2**31 - 1)
 _LINE_BYTES = 128
 """A guess: most lines have at most these bytes."""
 _ODD_SIGNS = (b'"', b"\\")
+_BEGIN, _END = ROW_BEGIN + b'"', b'"' + ROW_END
+_BETWEEN_VALUES = b'"' + BETWEEN_VALUES + b'"'
+_BETWEEN_ROWS = _END + BETWEEN_ROWS + _BEGIN
 _BLANK_LINE = re.compile(rb"\n\n")
 _ODD = re.compile(rb'["\\\x00-\x09\x0b\x0c\x0e-\x1f]|\r(?!\n)|\n\r?\n')
 _ODD_UNLESS_TAB = re.compile(rb'["\\\x00-\x08\x0b\x0c\x0e-\x1f]|\r(?!\n)|\n\r?\n')
@@ -29,7 +32,7 @@ class Rows(msgspec.Struct, frozen=True):
     """Consecutive rows, encoded."""
 
     json: bytes
-    """JSON arrays of strings, one a row, joined by commas; without the brackets around them."""
+    """JSON arrays of strings, one a row, as `packed_row` writes them, joined by `BETWEEN_ROWS`."""
     row_lines: Sequence[int]
     """The line on which each row begins; the first row's is 0."""
     lines: int
@@ -73,8 +76,8 @@ def plain_rows(data: bytes, start: int, stop: int, most: int, delimiter: bytes) 
     size = len(body)
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n")
-    values = body[:-1].replace(delimiter, b'","').replace(b"\n", b'"],["')
-    return Rows(b'["' + values + b'"]', range(lines), lines, size)
+    values = body[:-1].replace(delimiter, _BETWEEN_VALUES).replace(b"\n", _BETWEEN_ROWS)
+    return Rows(b"".join((_BEGIN, values, _END)), range(lines), lines, size)
 
 
 def _lines_before(body: bytes, index: int) -> bytes:
@@ -141,7 +144,7 @@ def odd_rows(data: bytes, start: int, stop: int, least: int, most: int, delimite
         line, size = line + len(lines.record), lines.size
         if len(rows) >= least and not lines.next_is_odd():
             break
-    return Rows(encode(rows)[1:-1], row_lines, line, size, unreadable) if rows else None
+    return Rows(BETWEEN_ROWS.join(map(packed_row, rows)), row_lines, line, size, unreadable) if rows else None
 
 
 class _Lines:

@@ -38,6 +38,9 @@ class Outlet(Protocol):
     def report(self, report: Report, confirmed: Callable[[], None] | None = None) -> None:
         """Publish a report."""
 
+    def hurry(self) -> None:
+        """Send what has been published without waiting for more."""
+
     def count(self, source: SourceKind, rows: int, size: int) -> None:
         """Count a published block of `rows` rows and `size` bytes."""
 
@@ -132,6 +135,8 @@ class PlanRun:
                 )
             self._coverage.sent(after)
             self._outlet.block(partition, value, lambda: self._coverage.confirmed(after))
+            if after.blocks == self._start.blocks + 1:
+                self._outlet.hurry()  # a worker may have nothing else to do
             self._outlet.count(self._kind, after.rows - self._read_rows, len(value))
             self._read_rows = after.rows
         except PublishError:

@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 UNCONFIRMED_BYTES = 8 * 1024 * 1024
 """Blocks on their way to Kafka, at most: enough to keep Kafka busy, and few enough for a quick pause."""
 _QUEUE_KBYTES = 32 * 1024
+_LINGER_MS = 25
+"""Blocks wait this long for others to be sent with, for they take Kafka and the workers less time so: see `hurry`."""
+_HURRY_SECONDS = 0.001
 
 
 class BlockPublisher:
@@ -44,7 +47,7 @@ class BlockPublisher:
             acks="all",
             # Sealed blocks are compressed already, and what is encrypted can't be compressed once more.
             compression_type="none" if settings.seal_blocks else "lz4",
-            linger_ms=5,
+            linger_ms=_LINGER_MS,
             queue_buffering_max_kbytes=_QUEUE_KBYTES,
         )
         self._producer = Producer({**config, "error_cb": self._on_error})
@@ -100,6 +103,10 @@ class BlockPublisher:
 
         key = report.job_id.encode()
         self._produce(topic=self._reports, key=key, value=encode(report), on_delivery=delivered)
+
+    def hurry(self) -> None:
+        """Have what has been published sent now: somebody waits for it, and there may be nothing to send it with."""
+        self.flush(_HURRY_SECONDS)
 
     def poll(self, seconds: float = 0) -> None:
         """Handle delivery confirmations; waits up to `seconds` for the first."""

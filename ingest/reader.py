@@ -145,7 +145,10 @@ class Reader:
     def _round(self) -> None:
         busy = self._turns()
         # without anything to read, it waits for the next plan or the next state of a job
-        self._publisher.poll(0 if busy or not self._active else IDLE_SECONDS)
+        idle = self._active and not busy
+        if idle:
+            self._publisher.hurry()
+        self._publisher.poll(IDLE_SECONDS if idle else 0)
         self._jobs.follow(IDLE_SECONDS if self._waiting and not self._active else 0)
         for record in self._plans.receive(0 if self._active or self._waiting else NO_PLAN_SECONDS):
             self._take(record)

@@ -291,7 +291,9 @@ class Settings(BaseSettings):
     report_retention_days: Days | None = Field(
         None, description="days after which reports of jobs that are gone are deleted; unset: never"
     )
-    block_rows: Annotated[int, Within(1, 5000)] = Field(500, description="rows in a block, at most")
+    block_rows: Annotated[int, Within(1, 5000)] = Field(
+        1000, description="rows in a block, at most; of a job with a rate 500 at most"
+    )
     block_bytes: Annotated[int, Within(4096, 640 * 1024)] = Field(
         256 * 1024, description="bytes of a block's values, at most"
     )

@@ -13,12 +13,14 @@ from control.creation.starting import real_job
 from control.errors import Rejected
 from control.machine.context import Context
 from schemas.descriptors.modes import RESTORING
-from schemas.job import Job, State
+from schemas.job import BlockLimits, Job, Options, State
 from schemas.messages.commands import CreateJob, StartDraft, StartJob
 from schemas.messages.events import Created, Event, Failed, FileReceived, Started, TimerSet
 from schemas.messages.formats import IMAGE_GROUPS, INSPECTION_FORMAT, SEALED_FORMAT, TIMERS, WRITE_MODES
 
 S = State
+RATED_BLOCK_ROWS = 500
+"""Rows in a block of a job with a rate, at most."""
 
 
 def start_events(job: Job | None, command: StartJob, context: Context) -> tuple[Event, ...] | Rejected:
@@ -68,7 +70,7 @@ def creation_events(
         mode=mode,
         sealed=sealed,
         needs=needs,
-        limits=context.catalog.limits,
+        limits=_limits(context.catalog.limits, command.options),
         start_at=later,
         source=command.source,
         request=request_digest(command),
@@ -85,6 +87,13 @@ def creation_events(
         full = draft_problem(usage, command.organisation, context.catalog.quotas.of(command.organisation))
         return full or (Created(replace(created, state=S.DRAFT, draft=True)),)
     return _begun(created, (Created(created),), context)
+
+
+def _limits(usual: BlockLimits | None, options: Options) -> BlockLimits | None:
+    """How the job's rows are divided. Rows of a job with a rate come a block at a time: smaller ones are more even."""
+    if usual is None or options.rows_per_second is None:
+        return usual
+    return replace(usual, rows=min(usual.rows, RATED_BLOCK_ROWS))
 
 
 def _time_to_come(at: int | None, context: Context) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from processor.elastic.items import DocumentLines
+from schemas.messages.packed_rows import JsonColumn
 
 _encoder = msgspec.json.Encoder()
 _encode = _encoder.encode
@@ -37,8 +38,9 @@ def document_lines(
     before = b'"}}\n{'
     pieces: list[tuple[bytes, Sequence[bytes]]] = [(head, names)]
     for name, values in zip(columns, stored, strict=True):
-        pieces.append((before + _encode(name) + b":", _texts(values)))
-        before = b","
+        packed = values if isinstance(values, JsonColumn) else None
+        pieces.append((before + _encode(name) + b":", packed.pieces if packed else _texts(values)))
+        before = b"" if packed and packed.comma else b","
     pieces.append((before + b'"sluice":{"job_id":%b,"row_number":' % _encode(job_id), counted))
     tail = b',"organisation":%b}}\n' % _encode(organisation)
     # One join of all pieces of all rows, each kind put in its places at once, costs less than one row after the other.

@@ -60,10 +60,12 @@ class Upload:
         documents: list[Sequence[bytes]] = []
         receipts: list[bytes] = []
         index = await self._index(work)
+        # Values thrown away at once leave their memory to the next block's, while the processor's caches have it.
+        values_wanted = work.dry_run or self._scope(work) is not None
         async with work.making:
             for block in blocks:
                 rows = work.check(cast(RowBlock, block))
-                checked.append(rows)
+                checked.append(rows if values_wanted else replace(rows, stored=[]))
                 if index is not None:
                     made = self._items(work, index, rows)
                     documents.append(made)

@@ -13,10 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from processor.validation.column_scans import ColumnScan, column_scan
+from processor.validation.linear_patterns import translated
 from processor.validation.parsing import BadValueError, Convert, Reading, reading
 from schemas.descriptors.dates import moment
 from schemas.descriptors.fields import Field
 from schemas.descriptors.shapes import longest, own_pattern, shortest, too_high, too_low
+from schemas.messages.packed_rows import JsonColumn
 
 __all__ = ["BadValueError", "Column", "compile_column"]
 
@@ -43,6 +46,13 @@ class Column:
     missing: frozenset[str]
     shape_decides: bool = False
     """The shape and the lengths are all there is to check; no missing text has that shape."""
+    scan: ColumnScan | None = None
+
+    def whole(self, column: JsonColumn) -> Sequence[Any] | None:
+        """As `fast`, for a column that is still JSON, and may stay so."""
+        if self.scan is not None and self.scan.fits(column):
+            return column
+        return self.fast(column.values)
 
     def fast(self, values: Sequence[str]) -> Sequence[Any] | None:
         """A whole column's values to store, where all of them are good; None: look at each."""
@@ -171,11 +181,22 @@ def compile_column(field: Field) -> Column:
         min_length=shortest(field),
         max_length=longest(field),
         missing=frozenset(field.missing),
+        scan=_scan(field, how, convert, choices),
         shape_decides=how.shape is not None
         and not (field.pattern or field.enum)
         and convert is how.convert
         and not any(map(how.shape.match, field.missing)),
     )
+
+
+def _scan(field: Field, how: Reading, convert: Convert | None, choices: frozenset[str] | None) -> ColumnScan | None:
+    """For values that are stored as they are written; None: there is none for this field."""
+    if convert is not how.convert or (convert is not None and how.verbatim is None):
+        return None
+    bodies = [how.verbatim] if how.shape is not None else []
+    if (own := own_pattern(field)) is not None:
+        bodies.append(translated(own.pattern))
+    return column_scan(bodies, shortest(field), longest(field), field.missing, choices)
 
 
 def _absent(how: Reading, field: Field) -> frozenset[Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+from processor.validation.linear_patterns import ValuePattern, translated
 from schemas.descriptors.dates import DATE, PLAIN_DATETIME, require_offset, stored_date, stored_datetime
 from schemas.descriptors.fields import MOST_DIGITS, Field
 from schemas.descriptors.shapes import EMAIL, PHONE, plain_number, shape_of
@@ -24,6 +25,14 @@ UNAMBIGUOUS = (
 """Further ways of format ``any``: year first, or the month by its English name. 01/02/2026 would have to be guessed."""
 _OUTLINE = re.compile(r"^0000-00-00T00:00:00(?:\.0{1,6})?Z?\Z")
 """The outline of a time that has no offset in figures, or is in UTC."""
+_DAY = ValuePattern(
+    "(?:000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    "|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)",
+    10,
+    10,
+)
+"""A day of the calendar, except the 29th of February."""
+_TIME = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:[.][0-9]{1,6})?(?:Z|[+-](?:0[0-9]|1[0-7]):[0-5][0-9])?"
 _EXAMPLE = datetime(2026, 1, 31, 10, 20, 30, tzinfo=UTC)
 
 
@@ -52,6 +61,8 @@ class Reading:
     outline have the shape, and are stored as they are if `parse` takes them. They hold no line end."""
     unlike: str | None = None
     """What a text with such an outline may not hold all the same."""
+    verbatim: ValuePattern | None = None
+    """What RE2 matches texts with that are good, and stored as they are written; not all of them need match."""
 
 
 def reading(field: Field) -> Reading:
@@ -63,10 +74,11 @@ def reading(field: Field) -> Reading:
         case "integer" | "number" if shape is not None:
             return _numbers(field, *shape)
         case "date" if shape is not None:
-            return Reading(stored_date, *shape, date.fromisoformat, DATE, outline=DATE)
+            return Reading(stored_date, *shape, date.fromisoformat, DATE, outline=DATE, verbatim=_DAY)
         case "datetime" if shape is not None:
             parse, plain = datetime.fromisoformat, PLAIN_DATETIME
-            return Reading(stored_datetime, *shape, parse, plain, outline=_OUTLINE, unlike="T24")
+            times = ValuePattern(f"{_DAY.text}T{_TIME}", 19, 32)
+            return Reading(stored_datetime, *shape, parse, plain, outline=_OUTLINE, unlike="T24", verbatim=times)
         case "date" | "datetime":
             return _dates(field)
         case _ if shape is None:
@@ -74,7 +86,8 @@ def reading(field: Field) -> Reading:
         case _:
             column = _EMAILS if shape.pattern is EMAIL else None
             outline = PHONE if shape.pattern is PHONE else None
-            return Reading(None, *shape, column=column, outline=outline)
+            verbatim = translated(shape.pattern, trusted=True)
+            return Reading(None, *shape, column=column, outline=outline, verbatim=verbatim)
 
 
 def _numbers(field: Field, shape: re.Pattern[str], reason: str) -> Reading:

@@ -13,6 +13,7 @@ from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset
 from schemas.descriptors.fields import Field
 from schemas.descriptors.formulas import unguard
 from schemas.messages.blocks import PASSED_OVER, RowBlock
+from schemas.messages.packed_rows import JsonColumn, PackedRows, only
 from schemas.messages.progress import RowError
 
 VALUE_CHARACTERS = 200
@@ -82,17 +83,23 @@ class RowChecker:
 
         Unless `raw`, apostrophes go that an export put before what a spreadsheet would take for a formula.
         """
-        problems = self._misfits(block)
-        if most_characters is not None:
-            problems.update(self._too_long(block, organisation, most_characters))
+        problems: dict[int, Problem] = {}
         places: Sequence[int] = range(len(block.rows))
-        if problems:
-            places = [place for place in places if place not in problems]
-        rows = [block.rows[place] for place in places] if problems else block.rows
-        if block.guarded and not raw:
-            rows = [[unguard(value) for value in row] for row in rows]
-        stored: list[Sequence[Any]] = self._values(rows, places, problems) if rows else [()] * len(self._columns)
-        stored += [[value] * len(rows) for value in self._filling]
+        whole: Sequence[Sequence[str]] | None = None
+        if not (block.guarded and not raw):
+            whole = self._packed(block, most_characters)
+        if whole is None:
+            problems = self._misfits(block)
+            if most_characters is not None:
+                problems.update(self._too_long(block, organisation, most_characters))
+            if problems:
+                places = [place for place in places if place not in problems]
+            rows = [block.rows[place] for place in places] if problems else block.rows
+            if block.guarded and not raw:
+                rows = [[unguard(value) for value in row] for row in rows]
+            whole = list(zip(*rows, strict=True))
+        stored: list[Sequence[Any]] = self._values(whole, places, problems) if places else [()] * len(self._columns)
+        stored += [[value] * len(places) for value in self._filling]
         if not problems:
             return CheckedRows(list(block.row_numbers), self._stored, stored, [])
         numbers = block.row_numbers
@@ -100,19 +107,27 @@ class RowChecker:
         return CheckedRows(
             [numbers[places[index]] for index in good],
             self._stored,
-            [[values[index] for index in good] for values in stored],
+            [only(values, good) for values in stored],
             [row_error(block, place, problems[place], organisation, at) for place in sorted(problems)],
         )
 
+    def _packed(self, block: RowBlock, most_characters: int | None) -> list[JsonColumn] | None:
+        """The block's columns as JSON, if all of its rows fit the header and have no longer value than may be."""
+        if not isinstance(block.rows, PackedRows) or block.unreadable:
+            return None
+        found = block.rows.columns(len(self.names))
+        if found and most_characters is not None and max(column.lengths[1] for column in found) > most_characters:
+            return None
+        return found
+
     def _values(
-        self, rows: Sequence[Sequence[str]], places: Sequence[int], problems: dict[int, Problem]
+        self, whole: Sequence[Sequence[str]], places: Sequence[int], problems: dict[int, Problem]
     ) -> list[Sequence[Any]]:
         """The values to store, by column, of rows that fit the header; what is wrong with one goes into `problems`."""
-        whole = list(zip(*rows, strict=True))
         stored: list[Sequence[Any]] = []
         for column, position in zip(self._columns, self._positions, strict=True):
             texts = whole[position]
-            values = column.fast(texts)
+            values = column.whole(texts) if isinstance(texts, JsonColumn) else column.fast(texts)
             if values is None:
                 values, bad = column.sift(texts)
                 for index, reason in bad.items():

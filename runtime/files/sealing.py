@@ -22,7 +22,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from schemas.ids import JOB_ID
-from schemas.messages.blocks import Block, OpenBlock, RowBlock, SealedBlock
+from schemas.messages.blocks import Block, OpenBlock, PackedBlock, RowBlock, SealedBlock
 from schemas.messages.codec import UndecodableError, decode, encode
 
 _KEY_BYTES: Final = 32
@@ -185,13 +185,11 @@ def _unsealed(block: SealedBlock, key: bytes) -> tuple[RowBlock, int]:
     nonce, sealed = block.content[:_NONCE_BYTES], block.content[_NONCE_BYTES:]
     try:
         content = bytes(cramjam.lz4.decompress(AESGCM(key).decrypt(nonce, sealed, _place(block))))
-        found = decode(content, Block)
+        found = decode(content, PackedBlock)
     except (InvalidTag, ValueError, UndecodableError, cramjam.DecompressionError) as error:
         raise SealError(
             f"block {block.block} of job {block.job_id} was sealed with another key, or is damaged"
         ) from error
-    if not isinstance(found, RowBlock):
-        raise SealError(f"block {block.block} of job {block.job_id} has no rows")
     return found, len(content)
 
 

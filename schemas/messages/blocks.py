@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from schemas.bounds import BlockNumber, Counter, JobId, Moment, RowCount, RowIndex
+from schemas.messages.packed_rows import PackedRows
 
 PASSED_OVER = ""
 """What stands in the place of a field's name for a column that is passed over."""
@@ -15,6 +17,9 @@ PASSED_OVER = ""
 ABSENT = "\0"
 """The text of a field that a row of the inbox does not have, in the modes in which the document then keeps its value.
 A row of the inbox with it as a value is refused; in a file it is a value like any other."""
+
+
+_rows = msgspec.json.Decoder(list[list[str]]).decode
 
 
 class _Block(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -57,7 +62,7 @@ class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"
     """In the first block of a job that is inspected: a copy of the rows behind it."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.rows, list):
+        if isinstance(self.rows, msgspec.Raw):
             return  # a reader has encoded them already: see `plain_rows` in csvfile/rows.py
         rows = len(self.rows)
         if self.numbers is not None and len(self.numbers) != rows:
@@ -78,6 +83,19 @@ class RowBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="rows"
     def line_of(self, index: int) -> int:
         """The file's line on which the row at `index` begins."""
         return self.lines[index] if self.lines else self.first_line + index
+
+
+class PackedBlock(RowBlock, frozen=True, kw_only=True, omit_defaults=True, tag="rows"):
+    """A `RowBlock` as it is decoded where its rows are surely a reader's: they stay JSON until they are asked for."""
+
+    rows: msgspec.Raw  # type: ignore[assignment]  # for the decoder; it is as in a RowBlock from then on
+
+    def __post_init__(self) -> None:
+        if isinstance(self.rows, msgspec.Raw):
+            text = bytes(self.rows)
+            rows: Sequence[list[str]] = PackedRows(text) if PackedRows.fit(text) else _rows(text)
+            force_setattr(self, "rows", rows)
+        super().__post_init__()
 
 
 class SealedBlock(_Block, frozen=True, kw_only=True, omit_defaults=True, tag="sealed"):

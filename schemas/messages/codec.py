@@ -8,10 +8,18 @@ from typing import Any, TypeVar
 import msgspec
 
 from schemas.descriptors.expectations import in_words, tag_in
+from schemas.messages.packed_rows import PackedRows
 
 T = TypeVar("T")
 
-_encoder = msgspec.json.Encoder()
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, PackedRows):
+        return msgspec.Raw(value.text)
+    raise TypeError(f"{type(value).__name__} can't be written as JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_as_json)
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 _making = threading.Lock()
 """msgspec crashes where two threads make decoders of the same types at once, or one decodes meanwhile."""

@@ -52,6 +52,8 @@ class Kafka:
 
     def count(self, source: str, rows: int, size: int) -> None: ...
 
+    def hurry(self) -> None: ...
+
     def report(self, report: Report, confirmed: Callable[[], None] | None = None) -> None:
         def deliver() -> None:
             self._told(report)

@@ -48,6 +48,9 @@ class Librdkafka:
             raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
         self.produced.append(partition)
 
+    def flush(self, _seconds: float) -> int:
+        return 0
+
 
 @pytest.fixture
 def outlet(monkeypatch: pytest.MonkeyPatch) -> BlockPublisher:

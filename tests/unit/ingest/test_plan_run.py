@@ -40,9 +40,11 @@ def job(**more: Any) -> Job:
 
 
 class FakeOutlet:
+    """Kafka, which confirms when it is told to."""
+
     def count(self, source: str, rows: int, size: int) -> None: ...
 
-    """Kafka, which confirms when it is told to."""
+    def hurry(self) -> None: ...
 
     def __init__(self, partitions: int = 16) -> None:
         self._partitions = partitions

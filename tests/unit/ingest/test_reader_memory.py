@@ -71,6 +71,8 @@ class World:
 
     def count(self, *_: object) -> None: ...
 
+    def hurry(self) -> None: ...
+
     def report(self, report: Report, confirmed: Callable[[], None] | None = None) -> None:
         job = self.reader._view.get(report.job_id)
         if self._reported and job is not None and isinstance(report, InputAdvanced | InputEnded):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from processor.validation.columns import BadValueError, Column, compile_column
 from schemas.descriptors.datasets import Field
 from schemas.descriptors.fields import parse_field
+from schemas.messages.packed_rows import BETWEEN_ROWS, JsonColumn, PackedRows, packed_row
 
 F = Field
 EURO = F("x", "number", decimal_char=",", group_char=".")
@@ -148,6 +149,13 @@ TEXTS = st.one_of(
 )
 
 
+def as_json(texts: list[str]) -> list[JsonColumn]:
+    """The column as a worker has it: with others behind it, and as the last one."""
+    found = PackedRows(b"[%b]" % BETWEEN_ROWS.join(packed_row([text, text]) for text in texts)).columns(2)
+    assert found is not None
+    return found
+
+
 def explained(column: Column, texts: list[str]) -> list[Any] | None:
     try:
         return [column.explain(text) for text in texts]
@@ -161,9 +169,10 @@ def test_the_fast_form_lets_through_only_what_the_other_does_and_stores_the_same
     field: Field, texts: list[str]
 ) -> None:
     column = compile_column(field)
-    fast, slow = column.fast(texts), explained(column, texts)
-    if fast is not None:
-        assert list(fast) == slow
+    slow = explained(column, texts)
+    for fast in (column.fast(texts), *(column.whole(found) for found in as_json(texts))):
+        if fast is not None:
+            assert list(fast) == slow
 
 
 @given(st.sampled_from(FIELDS), st.lists(TEXTS, max_size=6))
@@ -185,8 +194,8 @@ def test_a_column_that_is_sifted_has_the_same_values_and_reasons_as_its_texts_on
 @pytest.mark.parametrize(("field", "text", "stored"), GOOD)
 def test_a_column_of_good_values_is_never_looked_at_one_by_one(field: Field, text: str, stored: Any) -> None:
     column = compile_column(field)
-    fast = column.fast([text, text])
-    assert fast is not None and list(fast) == [stored, stored]
+    for fast in (column.fast([text, text]), *(column.whole(found) for found in as_json([text, text]))):
+        assert fast is not None and list(fast) == [stored, stored]
 
 
 @pytest.mark.parametrize(
@@ -209,14 +218,18 @@ def test_a_column_of_good_values_is_never_looked_at_one_by_one(field: Field, tex
 def test_what_is_looked_at_for_a_whole_column_lets_no_bad_value_through(field: Field, good: str, bad: str) -> None:
     column = compile_column(field)
     assert column.fast([good, good]) == [good, good]
+    assert all(column.whole(found) is found for found in as_json([good, good])), "it stays JSON"
     for texts in ([bad], [good, bad], [bad, good, good]):
         assert column.fast(texts) is None
+        assert all(column.whole(found) is None for found in as_json(texts))
 
 
 @pytest.mark.parametrize(("field", "text", "reason"), BAD)
 def test_one_bad_value_takes_the_fast_form_out_of_the_way(field: Field, text: str, reason: str) -> None:
     good = next((value for other, value, _ in GOOD if other == field and value), "a")
-    assert compile_column(field).fast([good, text, good]) is None
+    column = compile_column(field)
+    assert column.fast([good, text, good]) is None
+    assert all(column.whole(found) is None for found in as_json([good, text, good]))
 
 
 @pytest.mark.timeout(120)
@@ -234,4 +247,5 @@ def test_no_value_takes_long_to_be_refused(field: Field, sign: str) -> None:
     text = sign * (31_000 // len(sign)) + "!"
     column = compile_column(field)
     assert column.fast([text]) is None
+    assert all(column.whole(found) is None for found in as_json([text]))
     assert list(column.sift([text])[1]) == [0]

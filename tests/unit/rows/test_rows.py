@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 import io
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from processor.elastic.documents import document_lines
 from processor.validation.columns import BadValueError
 from processor.validation.rows import CheckedRows, RowChecker, row_checker
 from runtime.datasets import load_datasets
 from sample_csv.ready import FILES
 from schemas.descriptors.datasets import Dataset, Field
-from schemas.messages.blocks import RowBlock
+from schemas.messages.blocks import PackedBlock, RowBlock
+from schemas.messages.codec import decode, encode
+from schemas.messages.packed_rows import BETWEEN_ROWS, packed_row
 
 PETS = Dataset("pets", (Field("name", required=True), Field("age", "integer"), Field("kind", enum=("cat", "dog"))))
 COLUMNS = ("name", "age", "kind")
@@ -36,7 +40,24 @@ def block(rows: list[list[str]], first_line: int = 8, lines: list[int] | None = 
 
 
 def check(rows: RowBlock) -> CheckedRows:
-    return RowChecker(PETS, COLUMNS).check(rows, "acme", at=17)
+    """Checked as an inbox's block is, and as a file's: what comes of it is the same."""
+    checker = RowChecker(PETS, COLUMNS)
+    listed, as_json = checker.check(rows, "acme", at=17), checker.check(packed(rows), "acme", at=17)
+    assert (listed.numbers, listed.values, listed.errors) == (as_json.numbers, as_json.values, as_json.errors)
+    assert lines_of(listed) == lines_of(as_json)
+    return as_json
+
+
+def packed(rows: RowBlock) -> RowBlock:
+    """The block as a worker has it from a reader that has cut it out of a file."""
+    text = b"[%b]" % BETWEEN_ROWS.join(map(packed_row, rows.rows))
+    found: RowBlock = decode(encode(replace(rows, rows=msgspec.Raw(text))), PackedBlock)
+    assert list(found.rows) == list(rows.rows) and encode(found) == encode(replace(rows, rows=msgspec.Raw(text)))
+    return found
+
+
+def lines_of(rows: CheckedRows) -> bytes:
+    return document_lines("i", "j1", "acme", rows.columns, rows.numbers, rows.stored).text
 
 
 def test_good_rows_are_stored_under_their_numbers_as_their_types() -> None:
