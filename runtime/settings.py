@@ -292,7 +292,7 @@ class Settings(BaseSettings):
         None, description="days after which reports of jobs that are gone are deleted; unset: never"
     )
     block_rows: Annotated[int, Within(1, 5000)] = Field(
-        1000, description="rows in a block, at most; of a job with a rate 500 at most"
+        1000, description="rows in a block, at most; of an inbox, and of a job made with a rate, 500 at most"
     )
     block_bytes: Annotated[int, Within(4096, 640 * 1024)] = Field(
         256 * 1024, description="bytes of a block's values, at most"

@@ -216,6 +216,10 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """All rows there are to read, where that is known before they are read."""
 
 
+EVEN_BLOCK_ROWS: Final = 500
+"""Rows in a block, at most, where they come in slowly or evenly: in an inbox's, and in those of a job with a rate."""
+
+
 class BlockLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a job's rows are divided, from its first block to its last, whatever readers are set to meanwhile.
 

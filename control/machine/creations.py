@@ -13,14 +13,12 @@ from control.creation.starting import real_job
 from control.errors import Rejected
 from control.machine.context import Context
 from schemas.descriptors.modes import RESTORING
-from schemas.job import BlockLimits, Job, Options, State
+from schemas.job import EVEN_BLOCK_ROWS, BlockLimits, Job, Options, State
 from schemas.messages.commands import CreateJob, StartDraft, StartJob
 from schemas.messages.events import Created, Event, Failed, FileReceived, Started, TimerSet
 from schemas.messages.formats import IMAGE_GROUPS, INSPECTION_FORMAT, SEALED_FORMAT, TIMERS, WRITE_MODES
 
 S = State
-RATED_BLOCK_ROWS = 500
-"""Rows in a block of a job with a rate, at most."""
 
 
 def start_events(job: Job | None, command: StartJob, context: Context) -> tuple[Event, ...] | Rejected:
@@ -93,7 +91,7 @@ def _limits(usual: BlockLimits | None, options: Options) -> BlockLimits | None:
     """How the job's rows are divided. Rows of a job with a rate come a block at a time: smaller ones are more even."""
     if usual is None or options.rows_per_second is None:
         return usual
-    return replace(usual, rows=min(usual.rows, RATED_BLOCK_ROWS))
+    return replace(usual, rows=min(usual.rows, EVEN_BLOCK_ROWS))
 
 
 def _time_to_come(at: int | None, context: Context) -> int | None:

@@ -35,7 +35,7 @@ from runtime.datasets import load_datasets
 from runtime.files.sealing import JobKeys
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
-from schemas.job import Job
+from schemas.job import EVEN_BLOCK_ROWS, Job
 from schemas.messages.commands import Report
 from schemas.messages.inbox import InboxRecord
 
@@ -59,7 +59,7 @@ class Inbox:
         self._settings = settings
         self._stopping = stopping
         self._datasets = load_datasets(settings.datasets_folder)
-        self._limits = Limits(settings.block_rows, settings.block_bytes)
+        self._limits = Limits(min(settings.block_rows, EVEN_BLOCK_ROWS), settings.block_bytes)
         self._quotas = settings.quotas
         self._encoded = BlockSealer(JobKeys(settings.storage_root), lambda job_id: self._view.get(job_id)).encoded
         self._open: dict[str, Job] = {}  # jobs whose rows are still to become blocks

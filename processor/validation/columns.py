@@ -47,6 +47,7 @@ class Column:
     shape_decides: bool = False
     """The shape and the lengths are all there is to check; no missing text has that shape."""
     scan: ColumnScan | None = None
+    """Of values that are stored as they are written, if RE2 can look at them."""
 
     def whole(self, column: JsonColumn) -> Sequence[Any] | None:
         """As `fast`, for a column that is still JSON, and may stay so."""

@@ -1,7 +1,7 @@
 """Patterns of fields for RE2, which looks at a column's JSON as a whole, in time that grows with its length alone.
 
 A pattern in Python's syntax is translated so that it matches fewer texts, if not the same: what RE2 finds to be good is
-good, and everything else is looked at by Python's own patterns.
+good, and everything else is looked at by Python's own patterns. So are patterns that would take RE2 long.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ Ranges = list[tuple[int, int]]
 
 _MEMORY_BYTES: Final = 2 << 20
 """For what RE2 remembers of one pattern."""
+_MOST_STEPS: Final = 4_000
+"""Instructions of a pattern in RE2, at most."""
 _ENDLESS: Final = 1 << 32
 _LAST: Final = 0x10FFFF
 _ESCAPED: Final = [(0x00, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0xD800, 0xDFFF)]
@@ -33,6 +35,8 @@ _FEWER: Final = {
 }
 r"""Of what ``\d`` and ``\w`` stand for, which is more with each version of Unicode."""
 _LINE_END: Final = [(0x0A, 0x0A)]
+_QUOTE: Final = [(0x22, 0x22)]
+"""What comes behind a value."""
 
 
 class _UnknownError(Exception):
@@ -51,26 +55,27 @@ class ValuePattern(NamedTuple):
 
 def at_least(characters: int) -> ValuePattern:
     """For values of at least so many characters; `compile_column` takes it up to a thousand of them."""
-    return ValuePattern(f"{_text([(0, _LAST)])}{{{characters},}}", characters, _ENDLESS)
+    return ValuePattern(f"{_one_of([(0, _LAST)]).text}{{{characters},}}", characters, _ENDLESS)
 
 
 def compile_column(value: ValuePattern) -> Any | None:
     """A pattern, for `fullmatch`, of a column's JSON whose values all match, with a comma behind each of them.
 
-    None: RE2 would not take it.
+    None: RE2 would not take it, or it is so large that its states would not all find room.
     """
     options = re2.Options()
     options.never_capture, options.log_errors, options.max_mem = True, False, _MEMORY_BYTES
     try:
-        return re2.compile(f'(?:"(?:{value.text})",)*', options)
+        found = re2.compile(f'(?:"(?:{value.text})",)*', options)
     except re2.error:
         return None
+    return found if found.programsize <= _MOST_STEPS else None
 
 
 def translated(pattern: re.Pattern[str], trusted: bool = False) -> ValuePattern | None:
     """What RE2 is to match a value with, in the place of a pattern for `fullmatch`; None: there is nothing.
 
-    `trusted`: the pattern is our own, and is possessive for its speed alone: it matches the same without.
+    `trusted`: the pattern is our own: it is possessive for its speed alone, and RE2 is fast with it.
     """
     if pattern.flags & ~re.UNICODE:
         return None
@@ -82,36 +87,79 @@ def translated(pattern: re.Pattern[str], trusted: bool = False) -> ValuePattern 
     if nodes and nodes[-1] in ((names.AT, names.AT_END), (names.AT, names.AT_END_STRING)):
         nodes = nodes[:-1]
     try:
-        return ValuePattern(_sequence(nodes, trusted), shortest, longest)
-    except _UnknownError:
+        text = _Translation(trusted).sequence(nodes, _QUOTE).text
+    except (_UnknownError, RecursionError):
         return None
+    return ValuePattern(text, shortest, longest)
 
 
-def _sequence(nodes: Iterable[tuple[Any, Any]], trusted: bool) -> str:
-    return "".join(_node(kind, value, trusted) for kind, value in nodes)
+class _Part(NamedTuple):
+    """A piece of a pattern."""
+
+    text: str
+    first: Ranges
+    """What a match may begin with; where it may be empty, what may come behind it as well."""
+    empty: bool
+    """Whether it matches nothing, too."""
 
 
-def _node(kind: Any, value: Any, trusted: bool) -> str:
-    if kind is names.LITERAL:
-        return _text([(value, value)])
-    if kind is names.NOT_LITERAL:
-        return _text(_others([(value, value)]))
-    if kind is names.ANY:
-        return _text(_others(_LINE_END))
-    if kind is names.IN:
-        return _text(_set(value))
-    if kind is names.BRANCH:
-        return f"(?:{'|'.join(_sequence(branch, trusted) for branch in value[1])})"
-    if kind is names.SUBPATTERN:
-        _, added, removed, nodes = value
-        if added or removed:
+class _Translation:
+    """Of one pattern, from its end to its beginning: `behind` is always what may come next."""
+
+    def __init__(self, trusted: bool) -> None:
+        self._trusted = trusted
+
+    def sequence(self, nodes: Iterable[tuple[Any, Any]], behind: Ranges) -> _Part:
+        """Pieces, one after the other."""
+        texts, empty = [], True
+        for kind, value in reversed(list(nodes)):
+            part = self._node(kind, value, behind)
+            texts.append(part.text)
+            behind, empty = part.first, empty and part.empty
+        return _Part("".join(reversed(texts)), behind, empty)
+
+    def _node(self, kind: Any, value: Any, behind: Ranges) -> _Part:
+        if kind is names.LITERAL:
+            return _one_of([(value, value)])
+        if kind is names.NOT_LITERAL:
+            return _one_of(_others([(value, value)]))
+        if kind is names.ANY:
+            return _one_of(_others(_LINE_END))
+        if kind is names.IN:
+            return _one_of(_set(value))
+        if kind is names.BRANCH:
+            return self._branches([self.sequence(branch, behind) for branch in value[1]])
+        if kind is names.SUBPATTERN and not (value[1] or value[2]):
+            inner = self.sequence(value[3], behind)
+            return _Part(f"(?:{inner.text})", inner.first, inner.empty)
+        if kind in (names.MAX_REPEAT, names.MIN_REPEAT) or (self._trusted and kind is names.POSSESSIVE_REPEAT):
+            least, most, inner_nodes = value
+            return self._repeated(least, most, inner_nodes, behind)
+        raise _UnknownError
+
+    def _branches(self, parts: Sequence[_Part]) -> _Part:
+        first: Ranges = []
+        for part in parts:
+            self._require_apart(first, part.first)
+            first = [*first, *part.first]
+        return _Part(f"(?:{'|'.join(part.text for part in parts)})", first, any(part.empty for part in parts))
+
+    def _repeated(self, least: int, most: Any, nodes: Any, behind: Ranges) -> _Part:
+        inner = self.sequence(nodes, self.sequence(nodes, behind).first + behind)
+        if inner.empty:
             raise _UnknownError
-        return f"(?:{_sequence(nodes, trusted)})"
-    if kind in (names.MAX_REPEAT, names.MIN_REPEAT) or (trusted and kind is names.POSSESSIVE_REPEAT):
-        least, most, nodes = value
+        if least != most:
+            self._require_apart(inner.first, behind)
         end = "" if most is names.MAXREPEAT else most
-        return f"(?:{_sequence(nodes, trusted)}){{{least},{end}}}"
-    raise _UnknownError
+        first = inner.first if least else [*inner.first, *behind]
+        return _Part(f"(?:{inner.text}){{{least},{end}}}", first, not least)
+
+    def _require_apart(self, one: Ranges, other: Ranges) -> None:
+        """Where a match may go on in two ways, the next character has to tell which one it is. Else RE2's automaton may
+        need a state for each set of places in the pattern, and take a thousand times as long as Python.
+        """
+        if not self._trusted and any(low <= last and first <= high for first, last in one for low, high in other):
+            raise _UnknownError
 
 
 def _set(items: Sequence[tuple[Any, Any]]) -> Ranges:
@@ -143,9 +191,9 @@ def _others(ranges: Ranges) -> Ranges:
     return [*left, (at, _LAST)] if at <= _LAST else left
 
 
-def _text(ranges: Ranges) -> str:
+def _one_of(ranges: Ranges) -> _Part:
     """A set of characters, without those that are escaped in JSON."""
     left = _others([*_others(ranges), *_ESCAPED])
     if not left:
         raise _UnknownError
-    return "[" + "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in left) + "]"
+    return _Part("[" + "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in left) + "]", left, False)

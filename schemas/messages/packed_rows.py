@@ -103,6 +103,11 @@ class PackedRows(Sequence[list[str]]):
         """The rows."""
         return _rows(self.text)
 
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, PackedRows | list) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as a list
+
     def __len__(self) -> int:
         return self._length
 

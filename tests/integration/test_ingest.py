@@ -240,7 +240,7 @@ def test_a_file_becomes_blocks(bench: Bench) -> None:
     blocks = [json.loads(value) for _number, value in sorted(bench.blocks["job1"].items())]
     assert [row for block in blocks for row in block["rows"]] == rows_in(path)
     assert blocks[0]["columns"] == COLUMNS
-    assert bench.published == len(blocks) == 40
+    assert bench.published == len(blocks) == 20
     assert ended.input is not None
     assert (ended.input.rows, ended.input.bytes, ended.input.blocks) == (20_000, path.stat().st_size, 40)
     assert ended.input.blocks_per_partition == (5,) * 8
@@ -367,7 +367,7 @@ def test_a_repeated_plan_is_worked_on_once(bench: Bench) -> None:
     bench.report("job1", InputEnded)
     wait_until(lambda: bench.backlog() == 0, "both plans are acknowledged")
     bench.settle()
-    assert bench.published == 10
+    assert bench.published == 5
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,7 +81,7 @@ def reordered(order: list[int]) -> Callable[[Sheet], Sheet]:
 
 
 def with_other_line_ends(sheet: Sheet) -> Sheet:
-    return [[cell.replace("\r\n", "\n") for cell in row] for row in sheet]
+    return [[re.sub("\r+\n", "\n", cell) for cell in row] for row in sheet]
 
 
 def renamed(sheet: Sheet) -> Sheet:

@@ -75,5 +75,30 @@ def test_white_space_is_what_python_takes_for_it() -> None:
     assert listed == {code for code in range(sys.maxunicode + 1) if re.match(r"\s", chr(code))}
 
 
-def test_a_pattern_that_would_try_again_and_again_is_looked_at_in_one_go() -> None:
-    assert matches(re.compile("(a+)+"), ["a" * 5000 + "b"]) is False
+@pytest.mark.parametrize(
+    "text",
+    [
+        r".{1,50}( .{1,50}){0,19}",
+        r"(?:(?:[a-z]{1,9} ?){1,9}){1,10}",
+        r"[\w ]*\w[\w ]{0,80}",
+        ".*[aeiou].{50}",
+        ".{1,500}@.{1,500}",
+        "(?:[a-z]{1,10}|[a-c]{1,10}){1,90}",
+        "(?:a?b?){0,9}",
+        "[a-z]{1,30}(?:[a-z0-9]|-)",
+        "(" * 200 + "a" + ")?" * 200,
+        "(?:[A-Z]{900}-){1,9}",
+    ],
+)
+def test_a_pattern_that_would_take_re2_long_is_left_to_python(text: str) -> None:
+    """RE2 took half a second and more for a block's column with some of these, in the worker's event loop."""
+    value = translated(re.compile(text))
+    assert value is None or compiled(value) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["^[A-Z]{2}[0-9]{4,8}$", r"\w+( \w+)*", "[A-Z][a-z]+|[0-9]{3}-?[0-9]{4}", "(?:a|b)*c", "[^@]*"]
+)
+def test_usual_patterns_are_looked_at_by_re2(text: str) -> None:
+    value = translated(re.compile(text))
+    assert value is not None and compiled(value) is not None
