@@ -71,6 +71,7 @@ class Upload:
                     documents.append(made)
                     if work.job.mode is not None:
                         receipts.append(receipt_item(work, cast(RowBlock, block), rows.numbers, made))
+                del rows
                 # A block takes milliseconds: heartbeats and commands get their turn in between.
                 await asyncio.sleep(0)
         errors = [error for rows in checked for error in rows.errors]
