@@ -242,7 +242,7 @@ def test_a_file_becomes_blocks(bench: Bench) -> None:
     assert blocks[0]["columns"] == COLUMNS
     assert bench.published == len(blocks) == 20
     assert ended.input is not None
-    assert (ended.input.rows, ended.input.bytes, ended.input.blocks) == (20_000, path.stat().st_size, 40)
+    assert (ended.input.rows, ended.input.bytes, ended.input.blocks) == (20_000, path.stat().st_size, 20)
     assert ended.input.blocks_per_partition == (5,) * 8
     wait_until(lambda: bench.backlog() == 0, "the plan is acknowledged")
 

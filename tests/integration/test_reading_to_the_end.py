@@ -24,8 +24,16 @@ from tests.support.waiting import PATIENCE, wait_until
 def made(settings: MakeSettings) -> Iterator[Settings]:
     found = settings()
     provision_topics(found)
+    wait_until(lambda: is_led(found), "the broker leads the new topic's partition")
     yield found
     forget(found)
+
+
+def is_led(made: Settings) -> bool:
+    try:
+        return read(made, topic_name(made.prefix, "principals")) == []
+    except KafkaException:  # which a process that reads meets by trying again
+        return False
 
 
 class Writer:
