@@ -243,7 +243,7 @@ def test_a_file_becomes_blocks(bench: Bench) -> None:
     assert bench.published == len(blocks) == 20
     assert ended.input is not None
     assert (ended.input.rows, ended.input.bytes, ended.input.blocks) == (20_000, path.stat().st_size, 20)
-    assert ended.input.blocks_per_partition == (5,) * 8
+    assert ended.input.blocks_per_partition == (3, 3, 3, 3, 2, 2, 2, 2)
     wait_until(lambda: bench.backlog() == 0, "the plan is acknowledged")
 
 
