@@ -136,7 +136,7 @@ def _cut_block(window: Window, lines: int, delimiter: bytes, most: int, size: in
         return None
     window.at = end
     return Cut(
-        rows_json=b"[%b]" % (parts[0] if len(parts) == 1 else BETWEEN_ROWS.join(parts)),
+        rows_json=b"[%b]" % BETWEEN_ROWS.join(parts),
         rows=len(row_lines),
         first_line=row_lines[0],
         lines=None if row_lines[-1] - row_lines[0] == len(row_lines) - 1 else row_lines,

@@ -35,8 +35,6 @@ _FEWER: Final = {
 }
 r"""Of what ``\d`` and ``\w`` stand for, which is more with each version of Unicode."""
 _LINE_END: Final = [(0x0A, 0x0A)]
-_QUOTE: Final = [(0x22, 0x22)]
-"""What comes behind a value."""
 
 
 class _UnknownError(Exception):
@@ -79,18 +77,20 @@ def translated(pattern: re.Pattern[str], trusted: bool = False) -> ValuePattern 
     """
     if pattern.flags & ~re.UNICODE:
         return None
-    parsed = parser.parse(pattern.pattern)
-    shortest, longest = parsed.getwidth()
+    try:
+        parsed = parser.parse(pattern.pattern)
+        return ValuePattern(_Translation(trusted).sequence(_between_anchors(parsed)).text, *parsed.getwidth())
+    except (_UnknownError, RecursionError):
+        return None
+
+
+def _between_anchors(parsed: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     nodes = list(parsed)
     if nodes and nodes[0] == (names.AT, names.AT_BEGINNING):
         nodes = nodes[1:]
     if nodes and nodes[-1] in ((names.AT, names.AT_END), (names.AT, names.AT_END_STRING)):
         nodes = nodes[:-1]
-    try:
-        text = _Translation(trusted).sequence(nodes, _QUOTE).text
-    except (_UnknownError, RecursionError):
-        return None
-    return ValuePattern(text, shortest, longest)
+    return nodes
 
 
 class _Part(NamedTuple):
@@ -98,27 +98,37 @@ class _Part(NamedTuple):
 
     text: str
     first: Ranges
-    """What a match may begin with; where it may be empty, what may come behind it as well."""
-    empty: bool
+    """What a match may begin with."""
+    empty: bool = False
     """Whether it matches nothing, too."""
+    more: Sequence[tuple[int, int]] = ()
+    """What a match may go on with where it might as well end."""
 
 
 class _Translation:
-    """Of one pattern, from its end to its beginning: `behind` is always what may come next."""
+    """Of one pattern. Where a match may go on in two ways, the next character has to tell which one it is, unless the
+    pattern is our own. Else RE2's automaton may need a state for each set of places in the pattern, and take a thousand
+    times as long as Python.
+    """
 
     def __init__(self, trusted: bool) -> None:
         self._trusted = trusted
 
-    def sequence(self, nodes: Iterable[tuple[Any, Any]], behind: Ranges) -> _Part:
+    def sequence(self, nodes: Iterable[tuple[Any, Any]]) -> _Part:
         """Pieces, one after the other."""
-        texts, empty = [], True
-        for kind, value in reversed(list(nodes)):
-            part = self._node(kind, value, behind)
-            texts.append(part.text)
-            behind, empty = part.first, empty and part.empty
-        return _Part("".join(reversed(texts)), behind, empty)
+        found = _Part("", [], True)
+        for kind, value in nodes:
+            part = self._node(kind, value)
+            self._require_apart(found.more, part.first)
+            found = _Part(
+                found.text + part.text,
+                found.first + part.first if found.empty else found.first,
+                found.empty and part.empty,
+                [*found.more, *part.more] if part.empty else part.more,
+            )
+        return found
 
-    def _node(self, kind: Any, value: Any, behind: Ranges) -> _Part:
+    def _node(self, kind: Any, value: Any) -> _Part:
         if kind is names.LITERAL:
             return _one_of([(value, value)])
         if kind is names.NOT_LITERAL:
@@ -128,36 +138,37 @@ class _Translation:
         if kind is names.IN:
             return _one_of(_set(value))
         if kind is names.BRANCH:
-            return self._branches([self.sequence(branch, behind) for branch in value[1]])
+            return self._branches([self.sequence(branch) for branch in value[1]])
         if kind is names.SUBPATTERN and not (value[1] or value[2]):
-            inner = self.sequence(value[3], behind)
-            return _Part(f"(?:{inner.text})", inner.first, inner.empty)
+            inner = self.sequence(value[3])
+            return inner._replace(text=f"(?:{inner.text})")
         if kind in (names.MAX_REPEAT, names.MIN_REPEAT) or (self._trusted and kind is names.POSSESSIVE_REPEAT):
-            least, most, inner_nodes = value
-            return self._repeated(least, most, inner_nodes, behind)
+            least, most, nodes = value
+            return self._repeated(least, most, self.sequence(nodes))
         raise _UnknownError
 
     def _branches(self, parts: Sequence[_Part]) -> _Part:
         first: Ranges = []
         for part in parts:
             self._require_apart(first, part.first)
-            first = [*first, *part.first]
-        return _Part(f"(?:{'|'.join(part.text for part in parts)})", first, any(part.empty for part in parts))
+            first += part.first
+        empty = sum(part.empty for part in parts)
+        if empty > 1:
+            raise _UnknownError
+        more = [*(characters for part in parts for characters in part.more), *(first if empty else [])]
+        return _Part(
+            f"(?:{'|'.join(part.text for part in parts)})", first, bool(empty), more + first if empty else more
+        )
 
-    def _repeated(self, least: int, most: Any, nodes: Any, behind: Ranges) -> _Part:
-        inner = self.sequence(nodes, self.sequence(nodes, behind).first + behind)
+    def _repeated(self, least: int, most: Any, inner: _Part) -> _Part:
         if inner.empty:
             raise _UnknownError
-        if least != most:
-            self._require_apart(inner.first, behind)
+        self._require_apart(inner.more, inner.first)
         end = "" if most is names.MAXREPEAT else most
-        first = inner.first if least else [*inner.first, *behind]
-        return _Part(f"(?:{inner.text}){{{least},{end}}}", first, not least)
+        more = inner.more if least == most else [*inner.more, *inner.first]
+        return _Part(f"(?:{inner.text}){{{least},{end}}}", inner.first, not least, more)
 
-    def _require_apart(self, one: Ranges, other: Ranges) -> None:
-        """Where a match may go on in two ways, the next character has to tell which one it is. Else RE2's automaton may
-        need a state for each set of places in the pattern, and take a thousand times as long as Python.
-        """
+    def _require_apart(self, one: Iterable[tuple[int, int]], other: Ranges) -> None:
         if not self._trusted and any(low <= last and first <= high for first, last in one for low, high in other):
             raise _UnknownError
 
@@ -196,4 +207,4 @@ def _one_of(ranges: Ranges) -> _Part:
     left = _others([*_others(ranges), *_ESCAPED])
     if not left:
         raise _UnknownError
-    return _Part("[" + "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in left) + "]", left, False)
+    return _Part("[" + "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in left) + "]", left)

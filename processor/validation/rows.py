@@ -85,9 +85,8 @@ class RowChecker:
         """
         problems: dict[int, Problem] = {}
         places: Sequence[int] = range(len(block.rows))
-        whole: Sequence[Sequence[str]] | None = None
-        if not (block.guarded and not raw):
-            whole = self._packed(block, most_characters)
+        guarded = block.guarded and not raw
+        whole: Sequence[Sequence[str]] | None = None if guarded else self._packed(block, most_characters)
         if whole is None:
             problems = self._misfits(block)
             if most_characters is not None:
@@ -95,7 +94,7 @@ class RowChecker:
             if problems:
                 places = [place for place in places if place not in problems]
             rows = [block.rows[place] for place in places] if problems else block.rows
-            if block.guarded and not raw:
+            if guarded:
                 rows = [[unguard(value) for value in row] for row in rows]
             whole = list(zip(*rows, strict=True))
         stored: list[Sequence[Any]] = self._values(whole, places, problems) if places else [()] * len(self._columns)

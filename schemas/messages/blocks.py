@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from schemas.bounds import BlockNumber, Counter, JobId, Moment, RowCount, RowIndex
-from schemas.messages.packed_rows import PackedRows
+from schemas.messages.packed_rows import read_rows
 
 PASSED_OVER = ""
 """What stands in the place of a field's name for a column that is passed over."""
@@ -17,9 +17,6 @@ PASSED_OVER = ""
 ABSENT = "\0"
 """The text of a field that a row of the inbox does not have, in the modes in which the document then keeps its value.
 A row of the inbox with it as a value is refused; in a file it is a value like any other."""
-
-
-_rows = msgspec.json.Decoder(list[list[str]]).decode
 
 
 class _Block(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -92,9 +89,7 @@ class PackedBlock(RowBlock, frozen=True, kw_only=True, omit_defaults=True, tag="
 
     def __post_init__(self) -> None:
         if isinstance(self.rows, msgspec.Raw):
-            text = bytes(self.rows)
-            rows: Sequence[list[str]] = PackedRows(text) if PackedRows.fit(text) else _rows(text)
-            force_setattr(self, "rows", rows)
+            force_setattr(self, "rows", read_rows(bytes(self.rows)))
         super().__post_init__()
 
 

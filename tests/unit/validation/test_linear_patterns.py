@@ -88,6 +88,7 @@ def test_white_space_is_what_python_takes_for_it() -> None:
         "[a-z]{1,30}(?:[a-z0-9]|-)",
         "(" * 200 + "a" + ")?" * 200,
         "(?:[A-Z]{900}-){1,9}",
+        "(?:" * 60 + "a" + "){2}" * 60,
     ],
 )
 def test_a_pattern_that_would_take_re2_long_is_left_to_python(text: str) -> None:
