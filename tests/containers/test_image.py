@@ -25,7 +25,7 @@ from tests.support.waiting import PATIENCE, wait_until
 from verify.compare import compare
 
 IMAGE = os.environ.get("SLUICE_TEST_IMAGE", "")
-LARGEST_MB = 150
+LARGEST_MB = 130
 """Of the image without its base, which is another's."""
 ROWS = 100_000
 LOOK = """
