@@ -51,8 +51,9 @@ class Later(Generic[T]):
     near its end if none needs any."""
 
     topic: TopicName
-    needed_since: Callable[[T], int | None]
-    """The time that what a record says needs; None: none."""
+    needed_since: Callable[[T], tuple[str, int | None] | None]
+    """Whose need a record tells, and the time from which on it needs the topic; no time: it needs none any more. The
+    newest record of each tells. None: the record tells nothing."""
 
 
 class Follower(Generic[T]):
@@ -126,7 +127,7 @@ class Follower(Generic[T]):
                     if self._later is not None:
                         needed.note(self._later.needed_since(seen))
             if batch:
-                self._hand_over(batch)
+                hand_over(self._loop, self._deliver, batch, self._stopping)
             if later and all(topic == held for topic, _ in behind):
                 for place in first:
                     place.offset = reading.reached(place.topic, place.partition)
@@ -145,20 +146,6 @@ class Follower(Generic[T]):
             for place, (record, key) in enumerate(zip(records, keys, strict=True))
             if newest[key] == place or key[0] not in self._compacted
         ]
-
-    def _hand_over(self, batch: list[T]) -> None:
-        """Give a batch to the event loop, and wait until it is folded in: else a long topic would pile up in memory."""
-        folded = threading.Event()
-
-        def take() -> None:
-            try:
-                self._deliver(batch)
-            finally:
-                folded.set()
-
-        self._loop.call_soon_threadsafe(take)
-        while not folded.wait(timeout=1) and not self._stopping.is_set():
-            pass
 
     def _partitions(self, consumer: Consumer) -> list[TopicPartition]:
         """Every partition to follow, as soon as all topics exist."""
@@ -180,24 +167,44 @@ class Follower(Generic[T]):
         return max(first, end - self._newest)
 
 
+def hand_over(
+    loop: asyncio.AbstractEventLoop, deliver: Callable[[list[T]], None], batch: list[T], stopping: threading.Event
+) -> None:
+    """Give a batch to the event loop, and wait until it is folded in: else a long topic would pile up in memory."""
+    folded = threading.Event()
+
+    def take() -> None:
+        try:
+            deliver(batch)
+        finally:
+            folded.set()
+
+    loop.call_soon_threadsafe(take)
+    while not folded.wait(timeout=1) and not stopping.is_set():
+        pass
+
+
 class _Needed:
     """From where on a `Later` topic is needed."""
 
     def __init__(self) -> None:
-        self._since: int | None = None
+        self._since: dict[str, int] = {}
 
-    def note(self, since: int | None) -> None:
-        """The topic is needed from this time on, or from an earlier one; None: no more of it is needed."""
-        if since is not None:
-            self._since = since if self._since is None else min(self._since, since)
+    def note(self, need: tuple[str, int | None] | None) -> None:
+        """What one needs from now on; see `Later.needed_since`."""
+        match need:
+            case (name, None):
+                self._since.pop(name, None)
+            case (name, since):
+                self._since[name] = since
 
     def places(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Where to begin on each partition."""
         # Look up the ends first: if no record is of that time, records that come meanwhile are not missed.
         found = {place.partition: extent_of(consumer, place) for place in partitions}
         starts = {number: max(first, end - _LAST) for number, (first, end) in found.items()}
-        if self._since is not None:
-            at = max(0, self._since - MARGIN_MS)
+        if self._since:
+            at = max(0, min(self._since.values()) - MARGIN_MS)
             asked = [TopicPartition(place.topic, place.partition, at) for place in partitions]
             for timed in consumer.offsets_for_times(asked, timeout=KAFKA_ANSWER_SECONDS):
                 starts[timed.partition] = timed.offset if timed.offset >= 0 else found[timed.partition][1]

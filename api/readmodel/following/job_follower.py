@@ -17,7 +17,7 @@ from typing import Final
 from confluent_kafka import TopicPartition
 
 from api.readmodel.following.decoding import Decoder
-from api.readmodel.following.follower import MARGIN_MS, Follower, Later, small_consumer
+from api.readmodel.following.follower import MARGIN_MS, Follower, Later, hand_over, small_consumer
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.seen import JobSeen, OldEventSeen, Seen
 from runtime.clients import KAFKA_ANSWER_SECONDS
@@ -64,11 +64,13 @@ def history_read_since(settings: Settings, now: int) -> int:
     return max(0, now - int(settings.job_retention_days * DAY_MS))
 
 
-def _needed_since(seen: Seen, read_since: int) -> int | None:
-    """The time from which on the job's history is needed at once: none of it is, if the job has ended."""
-    if isinstance(seen, JobSeen) and seen.job is not None and seen.job.state not in ENDED:
-        return max(seen.job.created_at, read_since)
-    return None
+def _needed_since(seen: Seen, read_since: int) -> tuple[str, int | None] | None:
+    """The time from which on a job's history is needed at once: none of it is, if the job has ended."""
+    if not isinstance(seen, JobSeen):
+        return None
+    if seen.job is None or seen.job.state in ENDED:
+        return seen.job_id, None
+    return seen.job_id, max(seen.job.created_at, read_since)
 
 
 class OlderHistory:
@@ -123,5 +125,5 @@ class OlderHistory:
                 OldEventSeen((record.key() or b"").decode("utf-8", "replace"), record.offset() or 0)
                 for record in records
             ]
-            self._loop.call_soon_threadsafe(self._feed.take, found)
+            hand_over(self._loop, self._feed.take, found, self._stopping)
             self._stopping.wait(_BREATH_SECONDS)  # requests go first

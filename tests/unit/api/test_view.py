@@ -335,7 +335,8 @@ def test_one_old_job_that_has_not_ended_costs_a_start_no_history_of_others(monke
     old = job(1, state=State.FAILED, created_at=NOW - 365 * day)
     young = replace(job(2, created_at=NOW - day), id="j2")
     seen = [JobSeen("j1", old), JobSeen("j2", young), JobSeen("j3", ended_as("j3"))]
-    assert [_needed_since(one, read_since) for one in seen] == [read_since, young.created_at, None]
+    needs = [_needed_since(one, read_since) for one in [*seen, JobSeen("j4", None), EventSeen("j5", 1)]]
+    assert needs == [("j1", read_since), ("j2", young.created_at), ("j3", None), ("j4", None), None]
     view = view_of(*seen)
     history = [(f"gone{number}" if number % 9 else "j1", number) for number in range(900)]
     for job_id, offset in history[800:]:
