@@ -1,7 +1,7 @@
-"""One record of the inbox: read, and its values as the text that a CSV file would have. Pure.
+"""Records of the inbox: read, and their values as the text that a CSV file would have. Pure.
 
-Nearly all records are decoded in one call. For the others `odd_records.py` decodes each row by itself, so that a fault
-within a row is an error of that row alone.
+Nearly all records are decoded many in one call, or else each in one call. For the others `odd_records.py` decodes each
+row by itself, so that a fault within a row is an error of that row alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAMED_COLUMNS = 50
 """Columns that a problem lists, at most: each row of a block may have one."""
 
 
-class _Plain(msgspec.Struct):
+class PlainRow(msgspec.Struct, gc=False):
     """A single row of texts, as nearly all are: quicker to read than any InboxRow."""
 
     job_id: str
@@ -53,8 +53,28 @@ class Arrival(msgspec.Struct, gc=False):
         return [(self.row + index, values, problems.get(index)) for index, values in enumerate(self.values)]
 
 
-_plain = msgspec.json.Decoder(_Plain).decode
+_plain = msgspec.json.Decoder(PlainRow).decode
+_plain_list = msgspec.json.Decoder(list[PlainRow]).decode
 _top = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def read_plain(values: Sequence[bytes]) -> list[PlainRow] | None:
+    """What records say each of which is a single row of texts; None: some are not, or may not be.
+
+    Their job ids may be of any form.
+    """
+    text = b"[%b]" % b",\n".join(values)
+    between = len(values) - 1
+    # No such row has an object behind a comma. So every record begins with a row; and as there are as many rows as
+    # records, that is all there is in it.
+    if not (text.startswith(b"[{") and text.count(b"\n") == between == text.count(b",\n{")):
+        return None
+    try:
+        rows = _plain_list(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    names = 3 * len(rows) + sum(len(row.values) for row in rows)
+    return rows if len(rows) == len(values) and _names_are_single(text, names) else None
 
 
 def read_record(value: bytes | None, most_bytes: int) -> Arrival:
@@ -96,7 +116,8 @@ def _read(value: bytes) -> Arrival:
 
 
 def _names_are_single(value: bytes, names: int) -> bool:
-    """Whether surely no object of a record with so many different names has one twice; False: perhaps one has.
+    """Whether surely no object with so many different names has one twice, of a record or of all objects of several
+    records; False: perhaps one has.
 
     Of names that come twice a decoder keeps the last. Each ends with a quote and a colon, which texts may hold as well.
     """
@@ -127,11 +148,21 @@ class RowMaker:
         self._absent = absent or {}
         self._known = frozenset(columns)
         self._marks_absent = ABSENT in self._absent.values()
-        self.least_bytes = 3 * len(self._columns) + sum(len(text.encode()) for text in self._absent.values())
+        self.least_bytes = 4 * (len(self._columns) + 1) + sum(len(text.encode()) for text in self._absent.values())
         """Bytes that a row without values takes in a block, at least."""
         self._get: Callable[[Any], tuple[Value, ...]] = (
             itemgetter(*columns) if len(columns) > 1 else lambda values: (values[columns[0]],)
         )
+
+    def plain_texts(self, rows: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]] | None:
+        """The values of each row in the order of the columns; None: `texts` has more to say of some row."""
+        if set(map(len, rows)) != {len(self._columns)}:
+            return None
+        try:
+            found: list[Any] = list(map(self._get, rows))
+        except KeyError:
+            return None
+        return None if self._marks_absent and any(ABSENT in row for row in found) else found
 
     def texts(self, values: Mapping[str, Value], plain: bool = False) -> tuple[Sequence[str], str | None]:
         """The values in the order of the columns, a missing one as its text; and what is wrong with the row.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
+from operator import attrgetter
 from typing import Any, cast
 
 import msgspec
@@ -43,6 +45,15 @@ class RowBuffer:
         self._waiting.append(Waiting(number, texts, problem, size))
         return True
 
+    def take_all(self, numbers: Sequence[int], texts: Sequence[Sequence[str]], sizes: Sequence[int]) -> None:
+        """Take in rows without problems, as far as they have not come before."""
+        first, last = numbers[0], numbers[-1]
+        if list(numbers) == list(range(first, last + 1)) and self._rows.append(first, last):
+            self._waiting += map(Waiting, numbers, texts, repeat(None), sizes)
+            return
+        for row in zip(numbers, texts, repeat(None), sizes, strict=False):
+            self.take(*row)
+
     @property
     def is_waiting(self) -> bool:
         """Whether there are rows that are not in a block yet."""
@@ -69,7 +80,7 @@ class RowBuffer:
 
     def cut(self, columns: Sequence[str], limits: Limits) -> list[RowBlock]:
         """Make blocks of the rows that wait; each holds consecutive rows."""
-        waiting, self._waiting = sorted(self._waiting, key=lambda row: row.number), []
+        waiting, self._waiting = sorted(self._waiting, key=attrgetter("number")), []
         blocks: list[RowBlock] = []
         part: list[Waiting] = []
         size = 0

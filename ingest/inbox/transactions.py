@@ -121,10 +121,11 @@ class InboxConsumer:
                 continue
             partition = self.assigned.get(record.partition())
             if partition is not None:
-                headers = kept_headers(headers_of(record))
+                found = headers_of(record)
+                headers, at = (kept_headers(found), record.timestamp()[1]) if found else ((), 0)
                 if headers:
                     self.signed = True
-                taken = Record(record.offset(), record.key(), record.value(), headers, record.timestamp()[1])
+                taken = Record(record.offset(), record.key(), record.value(), headers, at)
                 count, size = count + 1, size + taken.size
                 partition.come(taken)
         if self._failure:

@@ -27,7 +27,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     headers: Headers = ()
     """What `kept_headers` leaves of them: so a record that is moved is hardly longer than its value."""
     at: int = 0
-    """When Kafka took it in, milliseconds since 1970."""
+    """When Kafka took it in, milliseconds since 1970, if there are headers: a signature may be old."""
 
     @property
     def size(self) -> int:

@@ -68,6 +68,18 @@ class IntervalSet:
         self._count += 1
         return True
 
+    def append(self, first: int, last: int) -> bool:
+        """Put in the numbers from `first` to `last`; False, and none is in: some are not above all that are there."""
+        if self._lasts and first <= self._lasts[-1]:
+            return False
+        if self._lasts and first == self._lasts[-1] + 1:
+            self._lasts[-1] = last
+        else:
+            self._firsts.append(first)
+            self._lasts.append(last)
+        self._count += last - first + 1
+        return True
+
     def discard(self, number: int) -> bool:
         """Take a number out; False: it was not there."""
         at = bisect_right(self._firsts, number) - 1

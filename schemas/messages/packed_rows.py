@@ -22,11 +22,26 @@ _FIRST: Final = b"[" + ROW_BEGIN
 _rows = msgspec.json.Decoder(list[list[str]]).decode
 _values = msgspec.json.Decoder(list[str]).decode
 _encode_lines = msgspec.json.Encoder().encode_lines
+_ROW_ENDS: Final = msgspec.Raw(b"]")
 
 
 def packed_row(values: Sequence[str]) -> bytes:
     """One row, to be joined with others by `BETWEEN_ROWS`, with brackets around all of them."""
     return ROW_BEGIN + _encode_lines(values)[:-1].replace(b"\n", BETWEEN_VALUES) + ROW_END
+
+
+def packed_rows(rows: Sequence[Sequence[str]]) -> bytes:
+    """The array of these rows, of which there is one or more."""
+    if not all(rows):
+        return b"[%b]" % BETWEEN_ROWS.join(map(packed_row, rows))
+    values: list[object] = []
+    for row in rows:
+        values += row
+        values.append(_ROW_ENDS)
+    text = _encode_lines(values).replace(b"\n", BETWEEN_VALUES)
+    # No text has a tab in its JSON, so what looks like the end of a row is one.
+    text = text.replace(BETWEEN_VALUES + b"]" + BETWEEN_VALUES, ROW_END + BETWEEN_ROWS + ROW_BEGIN)
+    return _FIRST + text[: -len(BETWEEN_ROWS + ROW_BEGIN)] + b"]"
 
 
 class JsonColumn(Sequence[str]):

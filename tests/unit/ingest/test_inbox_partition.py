@@ -8,7 +8,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import settings
+from hypothesis import example, given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
 
@@ -18,6 +18,7 @@ from ingest.inbox.reports import REPORT_SECONDS, Announcer, report_on
 from ingest.inbox.row_buffer import MOST_GAPS, RowBuffer
 from ingest.inbox.transactions import InboxConsumer
 from ingest.inbox.waiting_rows import Record
+from schemas.descriptors.modes import Mode
 from schemas.job import Input, Options, Source, State
 from schemas.messages.blocks import RowBlock
 from schemas.messages.commands import InputAdvanced, InputEnded, InputFailed
@@ -103,6 +104,72 @@ def test_blocks_hold_consecutive_rows_and_are_numbered_on() -> None:
     assert first.states == [("j1", InboxRecord(job_id="j1", blocks=3, rows=((1, 6), (9, 9))))]
     second = batch_of(taker, record(9, 7))
     assert [block.block for _, block in second.blocks] == [3] and second.position == 10
+
+
+ROW = b'{"job_id": "j1", "row": %d, "values": {"name": "Ada", "email": "a@b.example", "phone": "1", %b}}'
+MORE = b'"country": "NL", "favorite_color": "red", "created_at": "2026-01-01"'
+HALF, REST = b'{"job_id": "j1", "row": %d', ROW[ROW.index(b'"values"') :] % MORE
+PIECES = st.sampled_from(
+    [
+        *(ROW % (number, MORE) for number in (1, 2, 3, 4, 7)),
+        *(ROW.replace(b"j1", other) % (1, MORE) for other in (b"other", b"j2", b"unknown", b"j\\u0031", b"no id")),
+        ROW % (5, MORE.replace(b"red", b'a: b, \\"c\\": [{')),
+        ROW % (5, MORE.replace(b" ", b"\n")),
+        ROW % (6, MORE + b', "name": "Bob"'),
+        ROW % (6, b'"country": 3'),
+        ROW % (6, MORE.replace(b"country", b"nation")),
+        (ROW % (6, MORE)).replace(b"Ada", b"\\u0000"),
+        ROW % (0, MORE),
+        ROW % (2**60, MORE),
+        # Pieces that are rows only together with a record beside them, and several rows in one.
+        HALF % 8,
+        REST,
+        b'{"job_id": "j1", "row": 8, "values": {}, "more": [{}',
+        b'{"job_id": "j1", "row": 8, "values":',
+        b"{}]}",
+        b"{}}",
+        b"{}",
+        b"",
+        b" ",
+        b"null",
+        b"]",
+        b"\xef\xbb\xbf" + ROW % (9, MORE),
+        (ROW + b",\n" + ROW) % (10, MORE, 11, MORE),
+        (ROW + b" " + ROW) % (10, MORE, 11, MORE),
+        ROW % (12, MORE) + b"," + HALF % 13,
+        ROW % (12, MORE) + b',{"job_id": "j1", "row": 13, "values": {}, "more": [{}',
+        (ROW % (14, MORE)).replace(b'{"job_id"', b'{"row": 15, "job_id"'),
+    ]
+)
+
+
+TWO = (ROW + b"," + ROW) % (10, MORE, 11, MORE)
+
+
+@pytest.mark.parametrize("mode", ["create", "update"])
+@example(pieces=[ROW % (12, MORE) + b"," + HALF % 13, REST], last=None)
+@example(pieces=[ROW % (12, MORE) + b', {"job_id": "j1", "row": 13, "values": {}, "more": [{}', b"{}]}"], last=None)
+@example(pieces=[ROW % (12, MORE) + b',{"job_id": "j1", "row": 13, "values":', b"{}}"], last=None)
+@example(pieces=[TWO, b""], last=None)
+@example(pieces=[b"", TWO], last=None)
+@example(pieces=[TWO, HALF % 13, REST], last=None)
+@example(pieces=[ROW % (1, MORE), ROW % (2, MORE + b', "name": "Bob"'), ROW % (3, MORE)], last=None)
+@example(pieces=[ROW % (1, MORE), ROW % (2, MORE)], last=1)
+@given(pieces=st.lists(PIECES, max_size=8), last=st.sampled_from([None, 3]))
+def test_records_that_are_read_together_mean_what_each_means_by_itself(
+    pieces: list[bytes], last: int | None, mode: Mode
+) -> None:
+    def taken(together: bool) -> tuple[object, ...]:
+        with pytest.MonkeyPatch.context() as patched:
+            if not together:
+                patched.setattr("ingest.inbox.partition.read_plain", lambda _: None)
+            known = [replace(job(name), mode=mode, announced_rows=last) for name in ("j1", "other", "j2")]
+            context = InboxContext({one.id: one for one in known}.get, DATASETS, LIMITS, PATIENCE, 2)
+            records = (Record(at, b"k", piece) for at, piece in enumerate(pieces))
+            batch = batch_of(InboxPartition(home_partition("j1", 2), 0, (), context), *records)
+            return batch.position, batch.blocks, batch.states, batch.dead_letters, batch.moved
+
+    assert taken(together=True) == taken(together=False)
 
 
 def test_a_row_that_comes_again_is_counted_once_also_by_the_next_owner() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -112,7 +113,11 @@ def test_what_nobody_has_thought_of_refuses_one_record(monkeypatch: pytest.Monke
             raise ZeroDivisionError("a bug")
         return read_record(value, most)
 
+    def read_together(values: Sequence[bytes]) -> None:
+        raise ZeroDivisionError("a bug")
+
     monkeypatch.setattr(partition, "read_record", read)
+    monkeypatch.setattr(partition, "read_plain", read_together)
     batch = batch_of(inbox_partition(job()), *[record(offset, offset + 1) for offset in range(3)])
     assert numbers(batch.blocks) == [[1], [3]] and batch.position == 3
     assert ["a bug" in letter.reason for letter in batch.dead_letters] == [True]

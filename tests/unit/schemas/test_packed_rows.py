@@ -7,14 +7,14 @@ import json
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.messages.packed_rows import BETWEEN_ROWS, JsonColumn, PackedRows, only, packed_row
+from schemas.messages.packed_rows import BETWEEN_ROWS, JsonColumn, PackedRows, only, packed_row, packed_rows
 
 VALUES = st.text(st.one_of(st.sampled_from('\t\n",[]\\'), st.characters(codec="utf-8")), max_size=6)
 
 
 def pack(rows: list[list[str]]) -> PackedRows:
     text = b"[%b]" % BETWEEN_ROWS.join(map(packed_row, rows))
-    assert json.loads(text) == rows and PackedRows.fit(text)
+    assert json.loads(text) == rows and PackedRows.fit(text) and packed_rows(rows) == text
     return PackedRows(text)
 
 
