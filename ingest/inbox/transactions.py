@@ -126,7 +126,8 @@ class InboxConsumer:
                 if headers:
                     self.signed = True
                 taken = Record(record.offset(), record.key(), record.value(), headers, at)
-                count, size = count + 1, size + taken.size
+                count += 1
+                size += taken.size
                 partition.come(taken)
         if self._failure:
             raise InterruptedSessionError(self._failure)
