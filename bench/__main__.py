@@ -55,7 +55,7 @@ def everything() -> None:
     export(rows=300_000, rounds=3, memory_rows=2_000_000, as_json=False)
     accidents(seeds=None, more=None, files=1000, rows=300_000, rounds=5, as_json=False)
     scale(rows=500_000, rounds=5, as_json=False)
-    flat(rows=1_000_000, at_once_rows=1_000_000, as_json=False)
+    flat(rows=1_000_000, at_once_rows=1_000, as_json=False)
     idle(seconds=60, as_json=False)
     jobs(count=1000, as_json=False)
     index(rows=200_000, rounds=5, as_json=False)
@@ -292,8 +292,8 @@ def flat(
         int, typer.Option(min=10_000, help="Rows of the largest upload; 20000000 takes half an hour.")
     ] = 1_000_000,
     at_once_rows: Annotated[
-        int, typer.Option(min=1000, help="Rows of all jobs together that run at once.")
-    ] = 1_000_000,
+        int, typer.Option(min=100, help="Rows of each job where several run at once: there are up to 1,000.")
+    ] = 10_000,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Time a row and memory with ever more rows, and with ever more jobs at once; an export's first row."""

@@ -12,13 +12,14 @@ from typing import Any, Final
 from bench.control import Bench
 from bench.export import start as start_export
 from bench.stack import bench_stack, cpu_seconds, peak_megabytes
-from bench.upload import settle, upload
+from bench.upload import WARM_UPS, settle, upload
 from commandline.connection import Api
 from runtime.settings import Settings
 from sample_csv.cli import sample
 from sample_csv.datasets import Dataset
 
 FEWEST: Final = 10_000
+WARM_UP_ROWS: Final = 300_000
 JOBS: Final = (1, 10, 100, 1000)
 SMALL_ROUNDS: Final = 3
 """How often sizes below a million are measured."""
@@ -58,10 +59,11 @@ class Figures:
 
 
 def measure(most: int, at_once_rows: int, say: Say) -> Figures:
-    """Upload ever more rows, ten times as many each time, up to `most`; then `at_once_rows` in ever more jobs."""
+    """Upload ever more rows, ten times as many each time, up to `most`; then ever more jobs of `at_once_rows` each."""
     with bench_stack() as config:
-        upload(_file(config, FEWEST), "warm-up")
-        upload(_file(config, FEWEST), "warm-up-2")
+        for number in range(WARM_UPS):
+            upload(_file(config, WARM_UP_ROWS), f"warm-up-{number}")
+            upload(_file(config, FEWEST), f"warm-up-small-{number}")
         one = statistics.median(upload(_file(config, 1), f"one-{number}")[0] for number in range(5))
         sizes = []
         for rows in _sizes(most):
@@ -76,7 +78,7 @@ def measure(most: int, at_once_rows: int, say: Say) -> Figures:
         say(f"the first row of an export of {most:,} rows: {first:.2f} s")
         at_once = []
         for jobs in JOBS:
-            at_once.append(_together(config, jobs, max(1, at_once_rows // jobs)))
+            at_once.append(_together(config, jobs, at_once_rows))
             say(f"{jobs:,} jobs at once: {at_once[-1].microseconds_per_row:.1f} µs a row")
         return Figures(one, sizes, at_once, first)
 
@@ -101,7 +103,7 @@ def _one(config: Settings, rows: int, owner: str) -> tuple[float, float]:
 
 
 def _together(config: Settings, jobs: int, rows: int) -> Figure:
-    """Measure `jobs` jobs, each of an organisation of its own, that begin at the same time."""
+    """Measure `jobs` jobs of so many rows, each of an organisation of its own, that begin at the same time."""
     settle(config)
     api, before = Api(), _own_cpu(config)
     begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_SECONDS + jobs * LEAD_SECONDS_A_JOB)
