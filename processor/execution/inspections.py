@@ -194,9 +194,7 @@ def _noted(work: Work) -> Iterator[None]:
 
 def probe_of(work: Work, block: RowBlock) -> Probe:
     """The first rows, from the first block. Raises as `Work.check`."""
-    rows = block.rows  # as JSON, if they are, so that they are checked as fast as later on
-    if block.ahead or len(rows) > INSPECTED_ROWS:
-        rows = [*rows, *block.ahead][:INSPECTED_ROWS]
+    rows = [*block.rows, *block.ahead][:INSPECTED_ROWS]
     unreadable = {place: reason for place, reason in block.unreadable.items() if place < len(rows)}
     whole = replace(block, rows=rows, numbers=None, lines=None, ahead=[], unreadable=unreadable)
     source, options = work.job.source, work.job.options
