@@ -7,6 +7,7 @@ import statistics
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.stack import bench_stack, cpu_seconds, peak_megabytes
 from commandline.connection import Api
@@ -128,11 +129,12 @@ class Load:
         """Load all rows, as a job of their own; returns the seconds, without those to make the lines."""
         self._runs += 1
         job_id, numbers = f"1kbenchdirect{self._runs:03}", range(1, len(self._stored[0]) + 1)
-        lines = document_lines(self._index, job_id, "bench", self._columns, numbers, self._stored)
+        lines = document_lines(job_id, "bench", self._columns, numbers, self._stored)
         with elasticsearch(self._config) as client:
             began = time.perf_counter()
             for at in range(0, len(lines), REQUEST_ROWS):
-                answer = client.bulk(operations=lines[at : at + REQUEST_ROWS], filter_path="errors")  # type: ignore[arg-type]
+                operations: Any = lines[at : at + REQUEST_ROWS]
+                answer = client.bulk(index=self._index, operations=operations, filter_path="errors")
                 assert not answer["errors"]
             return time.perf_counter() - began
 

@@ -57,7 +57,7 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
 
     # settings, and what decision 0022 has measured
     block_rows: int = 500
-    bulk_rows: int = 2000
+    bulk_rows: int = 4000
     bulk_in_flight: int = 2
     reader_rows_per_second: float = 400_000
     """What one reader publishes while nothing else wants the machine."""

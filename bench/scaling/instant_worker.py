@@ -10,7 +10,7 @@ from processor.elastic.answers import DONE, Answer
 from processor.elastic.bulk import Gate
 
 
-async def _send(self: bulk.BulkSink, items: Sequence[bytes], gate: Gate) -> list[Answer]:
+async def _send(self: bulk.BulkSink, items: Sequence[bytes], gate: Gate, index: str | None = None) -> list[Answer]:
     gate()
     return [DONE] * len(items)
 

@@ -43,9 +43,12 @@ class MemoryElasticsearch:
             name: {key: kept.source for key, kept in index.documents.items()} for name, index in self._indices.items()
         }
 
-    async def bulk(self, *, operations: bytes, **_: Any) -> ObjectApiResponse[Any]:
-        """Carries out lines of create, index, update and delete."""
-        items = [{action: self._done(action, head, document)} for action, head, document in read_lines(operations)]
+    async def bulk(self, *, operations: bytes, index: str | None = None, **_: Any) -> ObjectApiResponse[Any]:
+        """Carries out lines of create, index, update and delete; `index` is that of lines that name none."""
+        items = [
+            {action: self._done(action, {"_index": index, **head}, document)}
+            for action, head, document in read_lines(operations)
+        ]
         return _answer({"errors": any("error" in item for entry in items for item in entry.values()), "items": items})
 
     async def search(

@@ -67,8 +67,9 @@ class BulkSink:
         self.on_request: Callable[[bool, RequestOutcome, float], None] = lambda *_: None
         """Called after each try with whether it writes, what became of it, and the seconds it took."""
 
-    async def send(self, items: Sequence[bytes], gate: Gate) -> list[Answer]:
-        """Answers to `items`, in order; each is an action line, with its document's line where there is one.
+    async def send(self, items: Sequence[bytes], gate: Gate, index: str | None = None) -> list[Answer]:
+        """Answers to `items`, in order; each is an action line, with its document's line where there is one. `index` is
+        that of items that name none: Elasticsearch takes a tenth less time where it need not find it for each.
 
         Items that are answered with one of `RETRIED_STATUSES` are sent again after a pause; so is a request that is
         not answered. The caller judges 409 and other refusals of single documents. Where there are several requests,
@@ -82,22 +83,22 @@ class BulkSink:
         most = 2 * self.batch_bytes
         answers: list[Answer] = []
         for portion in [items] if size_of(items) <= most else portions_of(items, most):
-            answers += await self._send(portion, gate)
+            answers += await self._send(portion, gate, index)
         self.on_degraded(None)
         return answers
 
-    async def _send(self, items: Sequence[bytes], gate: Gate) -> list[Answer]:
+    async def _send(self, items: Sequence[bytes], gate: Gate, index: str | None) -> list[Answer]:
         answers: list[Answer] = []
         left: Sequence[int] = range(len(items))
         pauses = self._backoff.pauses()
         while left:
             body = text_of([items[i] for i in left] if answers else items)
             little = len(body) <= LITTLE_BYTES
-            response = await self.ask(partial(self._bulk, body), gate, writes=True, little=little)
+            response = await self.ask(partial(self._bulk, body, index), gate, writes=True, little=little)
             found = read_answers(response, len(left))
             if answers:
-                for index, answer in zip(left, found, strict=True):
-                    answers[index] = answer
+                for place, answer in zip(left, found, strict=True):
+                    answers[place] = answer
             else:
                 answers = found
             if all_done(found):
@@ -106,14 +107,14 @@ class BulkSink:
                 if answer.any_refused:
                     kind = answer.kind or f"status {answer.status}"
                     raise CannotGoOnError(f"Elasticsearch takes no documents: {answer.error} ({kind})")
-            left = [index for index in left if answers[index].status in RETRIED_STATUSES]
+            left = [place for place in left if answers[place].status in RETRIED_STATUSES]
             if left:
                 reason = answers[left[0]].error
                 await self._wait(f"Elasticsearch puts off {len(left)} items: {reason}", next(pauses))
         return answers
 
-    async def _bulk(self, body: bytes) -> dict[str, Any] | bytes:
-        answer = await self._writer.bulk(operations=cast(Any, body), filter_path=FILTER)
+    async def _bulk(self, body: bytes, index: str | None) -> dict[str, Any] | bytes:
+        answer = await self._writer.bulk(index=index, operations=cast(Any, body), filter_path=FILTER)
         return decoded(answer.body)
 
     async def ask(

@@ -15,7 +15,6 @@ _encode = _encoder.encode
 
 
 def document_lines(
-    index: str,
     job_id: str,
     organisation: str,
     columns: Sequence[str],
@@ -23,7 +22,8 @@ def document_lines(
     stored: Sequence[Sequence[Any]],
     ids: Iterable[str] | None = None,
 ) -> DocumentLines:
-    """The bulk lines of rows, action and document: an item each, the same however often it is made.
+    """The bulk lines of rows, action and document: an item each, the same however often it is made. They name no index:
+    the request does.
 
     `stored` has the values of each of `columns`, as many as there are row `numbers`. `ids` are the documents' ids;
     None: ``<job id>:<row number>``.
@@ -32,7 +32,7 @@ def document_lines(
         return DocumentLines(b"", 0)
     counted = _texts(list(numbers))
     names = counted if ids is None else [name.encode() for name in ids]
-    head = b'{"create":{"_index":%b,"_id":"' % _encode(index)
+    head = b'{"create":{"_id":"'
     if ids is None:
         head += job_id.encode() + b":"
     before = b'"}}\n{'
@@ -52,9 +52,11 @@ def document_lines(
     return DocumentLines(b"".join(parts), rows)
 
 
-def bulk_item(action: str, index: str, document_id: str, document: Any = None) -> bytes:
-    """The bulk lines of one action; `document` is what follows its line, None for a deletion."""
-    head = _encode({action: {"_index": index, "_id": document_id}})
+def bulk_item(action: str, index: str | None, document_id: str, document: Any = None) -> bytes:
+    """The bulk lines of one action. `index` None: the request names it; `document` is what follows its line, None for a
+    deletion."""
+    of = {"_id": document_id} if index is None else {"_index": index, "_id": document_id}
+    head = _encode({action: of})
     return head if document is None else head + b"\n" + _encode(document)
 
 

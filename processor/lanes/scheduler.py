@@ -84,7 +84,9 @@ class Scheduler:
         within = rows_within(job)
         lanes = [lane for lane in self._lanes.of(job.id) if _has_work(lane, job, within)]
         bucket = self._buckets.get(job.id)
-        most = min(self._settings.bulk_rows, int(bucket.rate) + 1) if bucket else self._settings.bulk_rows
+        most = self._most_rows(job)
+        if bucket:
+            most = min(most, int(bucket.rate) + 1)
         while lanes and rows < most and size < self._settings.bulk_bytes:
             for lane in list(lanes):
                 if rows >= most or size >= self._settings.bulk_bytes:
@@ -108,6 +110,11 @@ class Scheduler:
         self._turns.charge(job.id, job.organisation, max(rows, 1), self._quotas.of(job.organisation).weight)
         if bucket:
             bucket.take(rows, now)
+
+    def _most_rows(self, job: Job) -> int:
+        """Rows of one request. Where documents are read first, or taken out, Elasticsearch has more to do for each."""
+        most = self._settings.bulk_rows
+        return most if job.phase == "apply" and job.mode is None else max(1, most // 2)
 
     def set_rate(self, job: Job) -> None:
         """Take in the job's rate: this worker's share of it is that of its partitions."""

@@ -9,7 +9,7 @@ import msgspec
 from processor.elastic.documents import bulk_item, document_lines
 from processor.operations.work import Work
 from processor.validation.rows import CheckedRows
-from schemas.indices import data_index, index_name
+from schemas.indices import index_name
 from schemas.job import Job
 from schemas.messages.blocks import Block
 
@@ -29,8 +29,7 @@ def preview_items(work: Work, block: Block, rows: CheckedRows, refused: Containe
     job, index = work.job, index_name(work.prefix, "previews")
     good = [pair for pair in zip(rows.numbers, rows.values, strict=True) if pair[0] not in refused][:SHOWN_ROWS]
     numbers, stored = [number for number, _ in good], list(zip(*(row for _, row in good), strict=True))
-    data = data_index(work.prefix, work.dataset.name)
-    lines = document_lines(data, job.id, job.organisation, rows.columns, numbers, stored)
+    lines = document_lines(job.id, job.organisation, rows.columns, numbers, stored)
     return [
         preview_item(job, index, number, line.split(b"\n", 1)[1]) for number, line in zip(numbers, lines, strict=True)
     ]

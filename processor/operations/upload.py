@@ -67,7 +67,7 @@ class Upload:
                 rows = work.check(cast(RowBlock, block))
                 checked.append(rows if values_wanted else replace(rows, stored=[]))
                 if index is not None:
-                    made = self._items(work, index, rows)
+                    made = self._items(work, rows)
                     documents.append(made)
                     if work.job.mode is not None:
                         receipts.append(receipt_item(work, cast(RowBlock, block), rows.numbers, made))
@@ -76,7 +76,7 @@ class Upload:
                 await asyncio.sleep(0)
         errors = [error for rows in checked for error in rows.errors]
         items = BulkItems(*documents)
-        answers = await work.sink.send(BulkItems(items, receipts, error_items(work.prefix, errors)), work.gate)
+        answers = await work.sink.send(BulkItems(items, receipts, error_items(work.prefix, errors)), work.gate, index)
         _require_recorded(answers[len(items) :])
         judged = await self._judge(work, index, checked, answers[: len(items)])
         refused = self._refused(work, cast(Sequence[RowBlock], blocks), checked, judged)
@@ -115,9 +115,9 @@ class Upload:
                 Outcome(undone=await take_out_rows(work, index, scope, first, last), last_row=last)
                 for first, last in ranges
             ]
-        head = f'{{"delete":{{"_index":"{index}","_id":"{work.job.id}:'
+        head = f'{{"delete":{{"_id":"{work.job.id}:'
         items = [f'{head}{row}"}}}}'.encode() for first, last in ranges for row in range(first, last + 1)]
-        answers = iter(await work.sink.send(items, work.gate))
+        answers = iter(await work.sink.send(items, work.gate, index))
         outcomes = []
         for first, last in ranges:
             deleted = 0
@@ -147,14 +147,14 @@ class Upload:
             return work.data_index
         return None if self._scope(work) is None else await make_claims_index(work)
 
-    def _items(self, work: Work, index: str, rows: CheckedRows) -> Sequence[bytes]:
+    def _items(self, work: Work, rows: CheckedRows) -> Sequence[bytes]:
         """An action line and a document line for each good row."""
         scope, stored = self._scope(work), rows.stored
         ids = None if scope is None else keyed.keys_of(work, scope, [rows]).ids
         columns = rows.columns
         if work.dry_run:
             columns, stored = (), []
-        return document_lines(index, work.job.id, work.job.organisation, columns, rows.numbers, stored, ids)
+        return document_lines(work.job.id, work.job.organisation, columns, rows.numbers, stored, ids)
 
     async def _judge(
         self, work: Work, index: str | None, checked: Sequence[CheckedRows], answers: Sequence[Answer]

@@ -58,8 +58,8 @@ def stored(client: Elasticsearch, index: str, dataset: Dataset, rows: list[dict[
     """The documents of rows, which are written as a worker writes them."""
     columns = [[row.get(name) for row in rows] for name in dataset.columns]
     numbers = range(len(rows))
-    lines = document_lines(index, "job", "org", dataset.columns, numbers, columns, [str(number) for number in numbers])
-    answer = client.bulk(operations=[*lines])
+    lines = document_lines("job", "org", dataset.columns, numbers, columns, [str(number) for number in numbers])
+    answer = client.bulk(index=index, operations=[*lines])
     refused = [(row, item) for row, item in zip(rows, answer["items"], strict=True) if item["create"]["status"] != 201]
     assert not refused
     return [item["_source"] for item in client.mget(index=index, ids=[str(number) for number in numbers])["docs"]]

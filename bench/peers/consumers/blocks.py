@@ -11,8 +11,8 @@ REQUESTS_AT_ONCE = 2
 
 
 def lines(request: Request, values: list[bytes]) -> list[bytes]:
-    """The action and the document of each row of some blocks."""
-    index, job_id, organisation = request["index"].encode(), request["job_id"], request["organisation"]
+    """The action and the document of each row of some blocks; the request names the index."""
+    job_id, organisation = request["job_id"], request["organisation"]
     made = []
     for value in values:
         block = orjson.loads(value)
@@ -20,6 +20,6 @@ def lines(request: Request, values: list[bytes]) -> list[bytes]:
         for number, row in enumerate(block["rows"], start=block["first_row"]):
             document = dict(zip(columns, row, strict=True))
             document["sluice"] = {"job_id": job_id, "row_number": number, "organisation": organisation}
-            action = b'{"create":{"_index":"%b","_id":"%b:%d"}}\n' % (index, job_id.encode(), number)
+            action = b'{"create":{"_id":"%b:%d"}}\n' % (job_id.encode(), number)
             made.append(action + orjson.dumps(document))
     return made

@@ -32,7 +32,7 @@ async def _consume(request: Request) -> float:
     async def send(values: list[bytes]) -> int:
         try:
             operations: Any = lines(request, values)
-            answer = await client.bulk(operations=operations, filter_path="errors")
+            answer = await client.bulk(index=request["index"], operations=operations, filter_path="errors")
             assert not answer["errors"]
             return len(operations)
         finally:

@@ -32,7 +32,7 @@ def _consume(request: Request) -> float:
 
     def send(values: list[bytes]) -> int:
         operations: Any = lines(request, values)
-        assert not client.bulk(operations=operations, filter_path="errors")["errors"]
+        assert not client.bulk(index=request["index"], operations=operations, filter_path="errors")["errors"]
         return len(operations)
 
     began, taken, written = None, 0, 0

@@ -34,7 +34,7 @@ def main(connections: int, made: str) -> None:
                 if lines is None:
                     return
                 operations: Any = lines
-                assert not client.bulk(operations=operations, filter_path="errors")["errors"]
+                assert not client.bulk(index=request["index"], operations=operations, filter_path="errors")["errors"]
 
         def work() -> None:
             with ThreadPoolExecutor(connections) as pool:
@@ -51,12 +51,8 @@ def _batches(request: Request) -> Iterator[list[bytes]]:
     with Path(request["file"]).open(encoding="utf-8", newline="") as file:
         rows = iter(enumerate(csv.DictReader(file), start=1))
         made = documents(request, rows)
-        index = request["index"].encode()
         while pairs := list(islice(made, REQUEST_ROWS)):
-            yield [
-                b'{"create":{"_index":"%b","_id":"%b"}}\n%b' % (index, name.encode(), orjson.dumps(document))
-                for name, document in pairs
-            ]
+            yield [b'{"create":{"_id":"%b"}}\n%b' % (name.encode(), orjson.dumps(document)) for name, document in pairs]
 
 
 if __name__ == "__main__":

@@ -79,8 +79,8 @@ async def _claimed(work: Work, tried: Sequence[Tried], done: Written) -> list[Tr
         work.dataset.primary_key,
         [row.key for _, row, _, _ in tried],
     )
-    lines = document_lines(index, job.id, job.organisation, (), keys.numbers, [], keys.ids)
-    answers = await work.sink.send(lines, work.gate) if lines else []
+    lines = document_lines(job.id, job.organisation, (), keys.numbers, [], keys.ids)
+    answers = await work.sink.send(lines, work.gate, index) if lines else []
     left = []
     for one, answer in zip(tried, await keyed.judge(work, index, keys, answers), strict=True):
         if answer.ok:

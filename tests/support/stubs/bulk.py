@@ -47,14 +47,14 @@ class Item:
     document: dict[str, Any] | None
 
 
-def items_of(body: bytes) -> list[Item]:
-    """The actions in a bulk request's body."""
+def items_of(body: bytes, index: str | None = None) -> list[Item]:
+    """The actions in a bulk request's body; `index` is that of those that name none."""
     lines = iter(body.splitlines())
     items = []
     for line in lines:
         ((action, target),) = json.loads(line).items()
         document = None if action == "delete" else json.loads(next(lines))
-        items.append(Item(action, target["_index"], target["_id"], document))
+        items.append(Item(action, target.get("_index", index), target["_id"], document))
     return items
 
 
@@ -65,8 +65,8 @@ class StubClient:
     script: list[Step] = field(default_factory=list)
     requests: list[list[Item]] = field(default_factory=list)
 
-    async def bulk(self, *, operations: bytes, filter_path: str) -> Any:
-        items = items_of(operations)
+    async def bulk(self, *, operations: bytes, filter_path: str, index: str | None = None) -> Any:
+        items = items_of(operations, index)
         self.requests.append(items)
         step = self.script.pop(0) if self.script else answers()
         if isinstance(step, Exception):

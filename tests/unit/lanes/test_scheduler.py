@@ -87,6 +87,17 @@ def test_a_rate_is_shared_among_the_partitions_that_the_job_has() -> None:
     assert worker.scheduler._buckets["a"].rate == 100
 
 
+@pytest.mark.parametrize(("mode", "blocks"), [(None, [0, 1, 2, 3]), ("upsert", [0, 1])])
+def test_a_batch_has_half_as_many_rows_where_each_takes_more_than_an_insertion(mode: Any, blocks: list[int]) -> None:
+    worker = Worker(bulk_rows=4 * ROWS)
+    worker.add("a", 6)
+    job = worker.jobs.get("a")
+    assert job is not None
+    worker.jobs.put(replace(job, mode=mode, command_offset=9))
+    assert worker.turn() == ("a", blocks)
+    assert worker.scheduler._most_rows(replace(job, phase="undo")) == 2 * ROWS
+
+
 def test_a_batch_is_as_long_as_its_rows_are_once_they_are_unsealed() -> None:
     worker = Worker(bulk_rows=10**6)
     worker.add("a", 0)

@@ -33,7 +33,7 @@ TEXTS = st.lists(st.text("aé\n", max_size=30), max_size=12)
 
 
 def lines(texts: Sequence[str]) -> Sequence[bytes]:
-    return document_lines("i", "j", "o", ["t"], range(1, len(texts) + 1), [texts])
+    return document_lines("j", "o", ["t"], range(1, len(texts) + 1), [texts])
 
 
 @given(st.lists(st.tuples(st.booleans(), TEXTS), max_size=5), st.integers(1, 2000))

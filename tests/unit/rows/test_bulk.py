@@ -106,29 +106,34 @@ def test_what_is_sent_is_what_was_given() -> None:
 
 
 def test_parts_are_sent_in_one_request_and_single_items_of_them_again() -> None:
-    lines = document_lines("i", "j1", "o", ["n"], range(1, 4), [["a\nb", 'c"d', "é%s"]])
+    lines = document_lines("j1", "o", ["n"], range(1, 4), [["a\nb", 'c"d', "é%s"]])
     other = bulk_item("index", "e", "x:4", {"n": 4})
     assert len(lines) == 3 and [*lines] == [
         bulk_item(
-            "create", "i", f"j1:{row}", {"n": text, "sluice": {"job_id": "j1", "row_number": row, "organisation": "o"}}
+            "create", None, f"j1:{row}", {"n": text, "sluice": {"job_id": "j1", "row_number": row, "organisation": "o"}}
         )
         for row, text in enumerate(["a\nb", 'c"d', "é%s"], 1)
     ]
     items = BulkItems(BulkItems(lines), [], [other])
-    client = StubClient([answers([201, 429, 201, 429])])
-    assert [answer.status for answer in run(sink(client).send(items, lambda: None))] == [201] * 4
-    assert ids(client) == [["j1:1", "j1:2", "j1:3", "x:4"], ["j1:2", "x:4"]]
+    client = StubClient([answers([201, 429, 201, 429]), answers([429, 201])])
+    assert [answer.status for answer in run(sink(client).send(items, lambda: None, "i"))] == [201] * 4
+    assert ids(client) == [["j1:1", "j1:2", "j1:3", "x:4"], ["j1:2", "x:4"], ["j1:2"]]
     assert client.requests[0][1] == client.requests[1][0]
+    assert [[item.index for item in request] for request in client.requests] == [
+        ["i", "i", "i", "e"],
+        ["i", "e"],
+        ["i"],
+    ]
 
 
 @pytest.mark.parametrize("ids", [None, ["o:1", "o:2"]])
 def test_lines_of_rows_without_columns_say_whose_they_are(ids: list[str] | None) -> None:
-    lines = document_lines("i", "j1", "o", [], [7, 9], [], ids)
+    lines = document_lines("j1", "o", [], [7, 9], [], ids)
     of = [{"sluice": {"job_id": "j1", "row_number": row, "organisation": "o"}} for row in (7, 9)]
     assert [*lines] == [
-        bulk_item("create", "i", name, doc) for name, doc in zip(ids or ["j1:7", "j1:9"], of, strict=True)
+        bulk_item("create", None, name, doc) for name, doc in zip(ids or ["j1:7", "j1:9"], of, strict=True)
     ]
-    assert not document_lines("i", "j1", "o", ["n"], [], [])
+    assert not document_lines("j1", "o", ["n"], [], [])
 
 
 def test_nothing_to_send_is_no_request() -> None:

@@ -57,7 +57,7 @@ def packed(rows: RowBlock) -> RowBlock:
 
 
 def lines_of(rows: CheckedRows) -> bytes:
-    return document_lines("i", "j1", "acme", rows.columns, rows.numbers, rows.stored).text
+    return document_lines("j1", "acme", rows.columns, rows.numbers, rows.stored).text
 
 
 def test_good_rows_are_stored_under_their_numbers_as_their_types() -> None:
