@@ -192,11 +192,10 @@ class InboxPartition:
         try:
             for job_id, rows in self._plain_rows(run):
                 records = run[at : at + len(rows)]
-                if not self._take_plain(job_id, records, rows):
-                    if not self._one_by_one(records, now):
-                        return False
-                else:
+                if self._take_plain(job_id, records, rows):
                     self._dealt_with(records)
+                elif not self._one_by_one(records, now):
+                    return False
                 at += len(rows)
         except Exception:  # a bug, or records of an unforeseen kind: which one is at fault is found out
             log.exception(

@@ -113,6 +113,7 @@ async def told(client: AsyncElasticsearch, prefix: str) -> list[Any]:
         *(bulk_item("create", own, f"k{row}", {"job": f"job-{row % 2}", "row": row}) for row in range(1, 8)),
     ]
     answers = [statuses(await client.bulk(operations=b"\n".join(lines) + b"\n"))]
+    # The request's index is that of an item without one; another item names its own.
     mixed = [bulk_item("create", None, "n", {"job": "job-0", "row": 8}), bulk_item("delete", absent, "nobody")]
     answers.append(statuses(await client.bulk(index=own, operations=b"\n".join(mixed) + b"\n")))
     answers.append(statuses(await client.bulk(index=own, operations=bulk_item("delete", None, "n") + b"\n")))

@@ -52,8 +52,8 @@ class Later(Generic[T]):
 
     topic: TopicName
     needed_since: Callable[[T], tuple[str, int | None] | None]
-    """Whose need a record tells, and the time from which on it needs the topic; no time: it needs none any more. The
-    newest record of each tells. None: the record tells nothing."""
+    """The job that a record is about, and the time from which on the job's records in this topic are needed, None for
+    none of them; of several records of a job the newest counts. None: the record says nothing about it."""
 
 
 class Follower(Generic[T]):
@@ -124,7 +124,7 @@ class Follower(Generic[T]):
                 seen = decode(*place, _at(record), record.partition())
                 if seen is not None:
                     batch.append(seen)
-                    if self._later is not None:
+                    if later and self._later is not None:
                         needed.note(self._later.needed_since(seen))
             if batch:
                 hand_over(self._loop, self._deliver, batch, self._stopping)
@@ -191,7 +191,7 @@ class _Needed:
         self._since: dict[str, int] = {}
 
     def note(self, need: tuple[str, int | None] | None) -> None:
-        """What one needs from now on; see `Later.needed_since`."""
+        """Take in what a record says, see `Later.needed_since`."""
         match need:
             case (name, None):
                 self._since.pop(name, None)

@@ -53,6 +53,15 @@ def test_its_intervals_make_it_again(numbers: set[int]) -> None:
     assert len(again) == len(numbers)
 
 
+@given(st.sets(NUMBERS), NUMBERS, st.integers(0, 3))
+@settings(deadline=None)
+def test_numbers_above_all_others_are_put_in_together_or_none_is(numbers: set[int], first: int, more: int) -> None:
+    intervals, above = of(numbers), first > max(numbers, default=-1)
+    assert intervals.append(first, first + more) is above
+    expected = of(numbers | set(range(first, first + more + 1)) if above else numbers)
+    assert intervals.intervals() == expected.intervals() and len(intervals) == len(expected)
+
+
 @given(st.sets(NUMBERS))
 @settings(deadline=None)
 def test_it_can_be_emptied(numbers: set[int]) -> None:
