@@ -54,10 +54,8 @@ def program(settings: Settings, layout: Layout, cache: Path) -> Program:
         "cluster.name": cluster,
         "node.name": "sluice",
         "discovery.type": "single-node",
-        # With two writers a refresh makes one of them write out a segment, and its bulk request waits for seconds.
-        "thread_pool.write.size": "1",
-        # With a heap of 1 GB the default tenth is full before a refresh, and the one writer that finds it full writes
-        # it out: 1.5 s.
+        # With a heap of 1 GB the default tenth is full before a refresh, and the writer that finds it full writes it
+        # out: 1.5 s.
         "indices.memory.index_buffer_size": "25%",
         "http.host": ports.HOST,
         "http.port": str(settings.elasticsearch_port),
