@@ -21,9 +21,16 @@ class FairTurns:
         """The job whose turn it is, among those that have work; None: none has."""
         if not waiting:
             return None
-        chosen = min(waiting, key=lambda job_id: (max(self._given.get(job_id, 0.0), self._floor), job_id))
+        chosen = min(waiting, key=self._turn)
         self._floor = max(self._floor, self._given.get(chosen, 0.0))
         return chosen
+
+    def order(self, waiting: Collection[str]) -> list[str]:
+        """Those that have work, in the order of their turns."""
+        return sorted(waiting, key=self._turn)
+
+    def _turn(self, job_id: str) -> tuple[float, str]:
+        return max(self._given.get(job_id, 0.0), self._floor), job_id
 
     def charge(self, job_id: str, amount: float) -> None:
         """Note that `job_id` has been given so many rows, or blocks."""
@@ -48,6 +55,18 @@ class SharedTurns:
             return None
         jobs = self._jobs.setdefault(organisation, FairTurns())
         return jobs.next([job_id for job_id, whose in waiting.items() if whose == organisation])
+
+    def order(self, waiting: Mapping[str, str]) -> list[str]:
+        """The jobs that have work (job id -> organisation) in the order of their turns: exactly as to the first one,
+        and about so as to the others, which depends on how much each turn gives."""
+        jobs: dict[str, list[str]] = {}
+        for job_id, organisation in waiting.items():
+            jobs.setdefault(organisation, []).append(job_id)
+        places: list[tuple[int, int, str]] = []
+        for place, organisation in enumerate(self._organisations.order(jobs)):
+            own = self._jobs.setdefault(organisation, FairTurns()).order(jobs[organisation])
+            places += ((turn, place, job_id) for turn, job_id in enumerate(own))
+        return [job_id for _, _, job_id in sorted(places)]
 
     def charge(self, job_id: str, organisation: str, amount: int, weight: float) -> None:
         """Note that `job_id` has been given so many; an organisation of weight 3 pays a third for each."""

@@ -29,6 +29,7 @@ from processor.lanes.checkpoints import Checkpoints
 from processor.lanes.owned_lanes import Lanes
 from processor.lanes.ownership import Ownership, ReadLaneRecords
 from processor.lanes.refill import Refill
+from processor.lanes.room import Room
 from processor.lanes.scheduler import Scheduler
 from processor.metrics import WorkerMetrics
 from processor.operations.base import Operation
@@ -67,9 +68,19 @@ def make_engine(
     tasks = WorkerTasks(woken.set)
     failures = JobFailures(jobs, lanes, publisher, tasks.reports)
     checkpoints = Checkpoints(jobs, lanes, publisher, clock, lease, f"{socket.gethostname()}:{os.getpid()}")
-    refill = Refill(jobs, lanes, reader, settings.lane_blocks, woken.set, failures.lane_broken)
+    room = Room(jobs, lanes, settings.lane_blocks, lambda: scheduler.order(clock.monotonic()))
+    refill = Refill(jobs, lanes, reader, room, woken.set, failures.lane_broken)
     quotas, keys = settings.quotas, JobKeys(settings.storage_root)
-    scheduler = Scheduler(settings, quotas, jobs, lanes, refill.wake, failures.lane_broken, keys.find)
+    scheduler = Scheduler(
+        settings,
+        quotas,
+        jobs,
+        lanes,
+        refill.taken,
+        failures.lane_broken,
+        keys.find,
+        lambda job_id: inspections.wants_first(job_id),
+    )
     gates = Gates(lease, jobs, lanes)
 
     def most_characters(organisation: str) -> int | None:
@@ -89,6 +100,11 @@ def make_engine(
         most_characters,
         troubles=troubles.of_job,
     )
+
+    def first_block_wanted(job_id: str) -> None:
+        woken.set()
+        refill.job_changed(job_id)
+
     inspections = Inspections(
         jobs=jobs,
         lanes=lanes,
@@ -98,6 +114,7 @@ def make_engine(
         searches=SharedSearches(sink),
         tasks=tasks.of_partitions,
         key_of=keys.find,
+        on_wanted=first_block_wanted,
     )
     batches = Batches(
         in_flight=settings.bulk_in_flight,
@@ -156,6 +173,7 @@ def make_engine(
         lanes,
         reader,
         ownership,
+        room,
         refill,
         checkpoints,
         batches,

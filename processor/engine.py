@@ -30,10 +30,12 @@ from processor.lanes.lane import Loaded
 from processor.lanes.owned_lanes import Lanes
 from processor.lanes.ownership import Ownership
 from processor.lanes.refill import Refill
+from processor.lanes.room import Room
 from processor.metrics import WorkerMetrics
 from processor.stream.acknowledgement import Acknowledgeable
 from processor.stream.log_reader import LogReader
 from runtime.clock import Clock
+from runtime.process import return_freed_memory
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from schemas.job import Job
@@ -44,6 +46,8 @@ log = logging.getLogger(__name__)
 
 REVOCATION_MARGIN_SECONDS = 5.0
 """A revocation waits for this many seconds beyond one request's longest time."""
+RETURN_SECONDS = 5.0
+"""While not all lanes have room in memory, the system gets freed memory back this often."""
 
 
 class Engine:
@@ -56,6 +60,7 @@ class Engine:
         lanes: Lanes,
         reader: LogReader,
         ownership: Ownership,
+        room: Room,
         refill: Refill,
         checkpoints: Checkpoints,
         batches: Batches,
@@ -70,6 +75,7 @@ class Engine:
         self.lanes = lanes
         self._reader = reader
         self._ownership = ownership
+        self._room = room
         self._refill = refill
         self._checkpoints = checkpoints
         self._batches = batches
@@ -87,7 +93,18 @@ class Engine:
             tasks.create_task(self._batches.run())
             tasks.create_task(self._checkpoints.run())
             tasks.create_task(self._maintenance.run())
+            tasks.create_task(self._return_memory())
             tasks.create_task(self._tasks.failure.watch())
+
+    async def _return_memory(self) -> None:
+        """Where blocks come and go by thousands, freed memory stays in pieces between those that are in use: as much as
+        these take."""
+        was_scarce = False
+        while True:
+            await self._clock.sleep(RETURN_SECONDS)
+            if self._room.scarce or was_scarce:
+                await asyncio.to_thread(return_freed_memory)
+            was_scarce = self._room.scarce
 
     # -- rebalancing -------------------------------------------------------------------------------------------------
 
@@ -196,9 +213,9 @@ class Engine:
             return
         if job is not None:
             lane.adopt(job.partitions)
-        self._refill.met(len(loaded.value))
-        room = self._refill.room() if job is not None and head.run == job.run and self.lanes.may_work(job) else 0
-        if lane.meet(loaded, room):
+        self._room.met(len(loaded.value))
+        known = job is not None and head.run == job.run and self.lanes.may_work(job)
+        if lane.meet(loaded, self._room.of_new(head.job_id) if known else 0):
             self._checkpoints.touch(lane)
             self._batches.woken.set()
             self._refill.wake(partition)

@@ -48,7 +48,7 @@ def collect_seldom() -> None:
 
 
 def return_freed_memory() -> None:
-    """After a start that read much: glibc keeps what was freed for the thread that had it, and the system gets it back.
+    """After much was read: glibc keeps what was freed for the thread that had it, and the system gets it back.
 
     Other C libraries have no such call, and nothing is done there.
     """

@@ -10,6 +10,7 @@ is on its way: as soon as the state shows that the job has started.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,13 +50,22 @@ MOST_CELLS = 20_000
 LEAST_ROWS = 50
 
 
+MOST_AT_ONCE = 32
+"""Jobs whose first rows are looked at at once, with the own rows of as many organisations in memory; and as many more
+whose own rows have been read before their first block has come."""
+
+
 @dataclass(slots=True, eq=False)
 class _Inspection:
     """An inspection that the worker has begun."""
 
     epoch: int
+    come: asyncio.Future[bool]
+    """Whether the first block has come, in memory or not; False: it is not to come any more."""
     first: asyncio.Future[bytes | None]
-    """The first block, once it is here; None: it is not to come any more."""
+    """The first block, once it is wanted and in memory; None: it is not to come any more."""
+    wanted: bool = False
+    """Whether the first block is wanted now."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -72,6 +82,10 @@ class Inspections:
     """The inspections that are under way."""
     key_of: Callable[[str], bytes]
     """The key of a job whose blocks are sealed. Raises SealError."""
+    on_wanted: Callable[[str], None]
+    """Called with the id of a job whose first block is wanted: `begin_due` is to be called once it is in memory."""
+    early: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+    looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
     begun: dict[str, _Inspection] = field(default_factory=dict)
     """Job id -> the inspection of the job's newest epoch that has one."""
 
@@ -87,7 +101,10 @@ class Inspections:
         """Stop the job's inspection, if one has begun."""
         begun = self.begun.pop(job_id, None)
         if begun is not None:
-            _give(begun, None)
+            if not begun.come.done():
+                begun.come.set_result(False)
+            if not begun.first.done():
+                begun.first.set_result(None)
 
     def forget(self) -> None:
         """Forget what was begun: the partitions are another worker's, which repeats inspections that were not
@@ -95,28 +112,40 @@ class Inspections:
         for job_id in list(self.begun):
             self.drop(job_id)
 
+    def wants_first(self, job_id: str) -> bool:
+        """Whether the job's first block is to be in memory, to be looked at."""
+        begun = self.begun.get(job_id)
+        return begun is not None and begun.wanted and not begun.first.done()
+
     def begin_due(self) -> None:
         """Look at the first blocks that have come."""
         for job_id, begun in list(self.begun.items()):
-            if begun.first.done():
+            if begun.first.done() or (begun.come.done() and not begun.wanted):
                 continue
             lane = self.lanes.get(job_id, JOB_STEP_PARTITION)
-            first = next((loaded for loaded in lane.ready if loaded.block == 0), None) if lane is not None else None
             job = self.jobs.get(job_id)
-            if first is None or job is None or not awaits_inspection(job) or not self.lanes.may_work(job):
+            if lane is None or not lane.todo or job is None:
                 continue
-            _give(self._begun(job), first.value)
+            if not awaits_inspection(job) or not self.lanes.may_work(job):
+                continue
+            begun = self._begun(job)
+            if not begun.come.done():
+                begun.come.set_result(True)
+            first = next((loaded for loaded in lane.ready if loaded.block == 0), None)
+            if begun.wanted and first is not None:
+                begun.first.set_result(first.value)
 
     def _begun(self, job: Job) -> _Inspection:
         known = self.begun.get(job.id)
         if known is not None and known.epoch == job.epoch:
             return known
         self.drop(job.id)
-        made = self.begun[job.id] = _Inspection(job.epoch, asyncio.get_running_loop().create_future())
-        self.tasks.start(self._inspect(job, made.first))
+        loop = asyncio.get_running_loop()
+        made = self.begun[job.id] = _Inspection(job.epoch, loop.create_future(), loop.create_future())
+        self.tasks.start(self._inspect(job, made))
         return made
 
-    async def _inspect(self, job: Job, first: asyncio.Future[bytes | None]) -> None:
+    async def _inspect(self, job: Job, begun: _Inspection) -> None:
         try:
             with self.failures.failing_only(job):
                 operation, work = await self.works.for_job_step(job)
@@ -124,15 +153,39 @@ class Inspections:
                     await require_free_id(operation, work)
                 report = RowsInspected(job_id=job.id, epoch=job.epoch)
                 if looks_at_rows(job.source, job.options):
-                    own = await self._own_rows(work)
-                    value = await first
-                    if value is None:
+                    found = await self._found_in_rows(work, begun)
+                    if found is None:
                         return
-                    suspicion = await self._looked_at(work, self._opened(value), own)
-                    report = replace(report, suspicion=suspicion, own_rows=own.known)
+                    suspicion, own_rows = found
+                    report = replace(report, suspicion=suspicion, own_rows=own_rows)
                 await self.publisher.publish("reports", job.id.encode(), encode(report))
         except FencedError:
             pass  # the job is paused, or partition 0 belongs to another worker by now
+
+    async def _found_in_rows(self, work: Work, begun: _Inspection) -> tuple[Suspicion | None, int] | None:
+        """What the first rows look like, None: right; and how many own rows there are. None: the first block is not to
+        come any more.
+
+        A job whose first block has come waits for its turn without its own rows in memory; one whose first block has
+        not come, for whatever reason, takes no turn of those whose has.
+        """
+        async with contextlib.AsyncExitStack() as until_looked:
+            own: OwnRows | None = None
+            if not self.early.locked():
+                await until_looked.enter_async_context(self.early)
+                own = await self._own_rows(work)
+            if not await begun.come:
+                return None
+            async with self.looks:
+                await until_looked.aclose()
+                if own is None:
+                    own = await self._own_rows(work)
+                begun.wanted = True
+                self.on_wanted(work.job.id)
+                value = await begun.first
+                if value is None:
+                    return None
+                return await self._looked_at(work, self._opened(value), own), own.known
 
     def _opened(self, value: bytes) -> RowBlock:
         try:
@@ -168,11 +221,6 @@ class Inspections:
         except CannotGoOnError as error:
             _log_refusal(work, error)
             return own
-
-
-def _give(begun: _Inspection, value: bytes | None) -> None:
-    if not begun.first.done():
-        begun.first.set_result(value)
 
 
 def _log_refusal(work: Work, error: CannotGoOnError) -> None:

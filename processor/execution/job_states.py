@@ -104,4 +104,4 @@ class JobStates:
         if lost is not None and self._lanes.may_work(job):
             self._failures.fail(job, lost)
         self._batches.woken.set()
-        self._refill.wake()
+        self._refill.job_changed(job.id)

@@ -30,6 +30,19 @@ class Loaded:
     first_row: int = 0
 
 
+@dataclass(slots=True, eq=False)
+class Memory:
+    """What the blocks that some lanes have in memory take up, those in flight included."""
+
+    blocks: int = 0
+    bytes: int = 0
+
+    def add(self, blocks: int, size: int) -> None:
+        """Note that there are so many blocks more, or fewer."""
+        self.blocks += blocks
+        self.bytes += size
+
+
 class Lane:
     """One job's run on one partition. The job's blocks here are those with ``block % partitions == partition``."""
 
@@ -49,7 +62,11 @@ class Lane:
         self.flying: dict[int, Loaded] = {}
         self.last_offset = -1
         self.error: str | None = None
-        self._loaded: set[int] = set()
+        self._loaded: dict[int, int] = {}
+        """Offset -> bytes of each block in memory."""
+        self._memory = Memory()
+        self._next_row: int | None = None
+        """The first row of the next block, if that is not in memory and is known."""
 
     @classmethod
     def restored(cls, record: LaneRecord) -> Lane:
@@ -109,15 +126,19 @@ class Lane:
         self.todo.add(loaded.offset)
         if in_order and len(self._loaded) < room:
             self._load(loaded)
+        elif in_order and not self.ready:
+            self._next_row = loaded.first_row
         return True
 
     def refill(self, loaded: Loaded) -> None:
-        """Take a block that was read again. A foreign or an applied one only leaves `todo`."""
+        """Take a block that was read again. An applied one only leaves `todo`; and one that is not the next to be read
+        is not taken, since the lane has given up earlier ones meanwhile.
+        """
         if loaded.offset not in self.todo or loaded.offset in self._loaded:
             return
         if self._place(loaded.block) in self.applied:
             self.todo.discard(loaded.offset)
-        else:
+        elif self._next_parked() == loaded.offset:
             self._load(loaded)
 
     def forget(self, offset: int) -> None:
@@ -127,18 +148,30 @@ class Lane:
     def wanted(self, room: int) -> tuple[int, int] | None:
         """The next extent (first, last offset) to read again, while fewer than `room` blocks are in memory."""
         free = room - len(self._loaded)
-        if free <= 0 or len(self.todo) == len(self._loaded):
+        offset = self._next_parked() if free > 0 and self.parked else None
+        if offset is None:
             return None
-        for first, last in merged(self.todo.intervals(), 1):
-            for offset in range(first, last + 1):
-                if offset not in self._loaded and offset in self.todo:
-                    return offset, min(last, offset + free - 1)
-        return None
+        last = next(last for first, last in merged(self.todo.intervals(), 1) if first <= offset <= last)
+        return offset, min(last, offset + free - 1)
+
+    def _next_parked(self) -> int | None:
+        return next((offset for offset in self.todo if offset not in self._loaded), None)
 
     @property
     def parked(self) -> bool:
         """Whether there are blocks to do that are not in memory."""
         return len(self._loaded) < len(self.todo)
+
+    @property
+    def waiting(self) -> int:
+        """Blocks to do that are not in flight, in memory or not."""
+        return len(self.todo) - len(self.flying)
+
+    def may_have_next(self, within: int | None = None) -> bool:
+        """Whether `take` has a block to look at, or might have one if the next blocks were in memory."""
+        if self.ready or not self.parked:
+            return self.has_next(within)
+        return within is None or self._next_row is None or self._next_row <= within
 
     @property
     def fresh(self) -> bool:
@@ -170,15 +203,32 @@ class Lane:
             self.totals = self.totals + _totals(outcome)
 
     def put_back(self, blocks: Iterable[Loaded]) -> None:
-        """Blocks that were taken but not applied go to the front again, in their order."""
-        for loaded in sorted(blocks, key=lambda item: item.offset, reverse=True):
+        """Blocks that were taken but not applied have their places again, those of several batches too.
+
+        Those behind one that the lane has given up meanwhile are to be read again after it.
+        """
+        again = list(blocks)
+        for loaded in again:
             self.flying.pop(loaded.offset, None)
-            self.ready.appendleft(loaded)
+        ready = sorted([*again, *self.ready], key=lambda item: item.offset)
+        parked = self._next_parked()
+        kept = len(ready) if parked is None else sum(item.offset < parked for item in ready)
+        self._forget_values(ready[kept:])
+        self.ready = deque(ready[:kept])
 
     def unload(self) -> None:
         """Drop the blocks that are in memory and not in flight: the log still has them."""
-        self._loaded.difference_update(item.offset for item in self.ready)
+        if self.ready:
+            self._next_row = self.ready[0].first_row
+        self._forget_values(self.ready)
         self.ready.clear()
+
+    def count_in(self, memory: Memory) -> None:
+        """Have what the lane has in memory, now and later, counted there and nowhere else."""
+        blocks, size = len(self._loaded), sum(self._loaded.values())
+        self._memory.add(-blocks, -size)
+        self._memory = memory
+        memory.add(blocks, size)
 
     def done(self, blocks: int) -> bool:
         """Whether all of the job's `blocks` on this partition are applied."""
@@ -188,11 +238,19 @@ class Lane:
         return block // self.partitions
 
     def _load(self, loaded: Loaded) -> None:
-        self._loaded.add(loaded.offset)
+        self._loaded[loaded.offset] = len(loaded.value)
+        self._memory.add(1, len(loaded.value))
+        self._next_row = None
         self.ready.append(loaded)
 
+    def _forget_values(self, blocks: Iterable[Loaded]) -> None:
+        for loaded in blocks:
+            self._memory.add(-1, -self._loaded.pop(loaded.offset))
+
     def _drop(self, offset: int) -> None:
-        self._loaded.discard(offset)
+        size = self._loaded.pop(offset, None)
+        if size is not None:
+            self._memory.add(-1, -size)
         self.todo.discard(offset)
 
 

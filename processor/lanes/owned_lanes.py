@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from control.budget import watched
 from control.predicates import runnable
-from processor.lanes.lane import Lane
+from processor.lanes.lane import Lane, Memory
 from schemas.job import Job, LaneTotals, Phase, RestedLane, State
 from schemas.messages.blocks import BlockHead
 
@@ -34,6 +34,8 @@ class Lanes:
     """The run of the job in which this worker has found that."""
     in_job_step: list[str] = field(default_factory=list)
     """Jobs whose file is being made or taken out, by the owner of partition 0."""
+    memory: Memory = field(default_factory=Memory)
+    """What the lanes have in memory."""
     purging: list[Job] = field(default_factory=list)
     """Jobs of which the owner of partition 0 removes everything that holds values. Their lanes are gone."""
 
@@ -90,7 +92,10 @@ class Lanes:
         lanes = self.by_job.setdefault(lane.job_id, {})
         known = lanes.get(lane.partition)
         if known is None or known.run <= lane.run:
+            if known is not None:
+                known.count_in(Memory())
             lanes[lane.partition] = lane
+            lane.count_in(self.memory)
 
     def drop_job(self, job_id: str, run: int | None = None) -> list[Lane]:
         """Drop the job's lanes up to this run (None: all of them); answers which they were.
@@ -102,7 +107,10 @@ class Lanes:
         later = {partition: lane for partition, lane in known.items() if run is not None and lane.run > run}
         if later:
             self.by_job[job_id] = later
-        return [lane for partition, lane in known.items() if partition not in later]
+        dropped = [lane for partition, lane in known.items() if partition not in later]
+        for lane in dropped:
+            lane.count_in(Memory())
+        return dropped
 
     def drop_lost(self, job_id: str, phases: Collection[Phase]) -> list[tuple[int, Phase]]:
         """Forget which records of the job's lanes are lost, in these phases; answers their partitions and phases, those
@@ -145,6 +153,8 @@ class Lanes:
 
     def clear(self) -> None:
         """Release everything: the partitions are another worker's."""
+        for lane in self:
+            lane.count_in(Memory())
         self.by_job.clear()
         self.failed_in.clear()
         self.inherit((), {}, ())

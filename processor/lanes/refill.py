@@ -1,4 +1,5 @@
-"""Reads parked blocks again: for each partition, the lane whose job has had the least so far goes first."""
+"""Reads parked blocks again: for each partition, the lane with the fewest in memory goes first, or, where not all lanes
+have room, the one whose turn is next."""
 
 from __future__ import annotations
 
@@ -10,21 +11,15 @@ from aiokafka.errors import OffsetOutOfRangeError
 from control.jobtable import JobTable
 from processor.lanes.lane import Lane, Loaded
 from processor.lanes.owned_lanes import Lanes
+from processor.lanes.room import Room
 from processor.stream.log_reader import LogReader
 from schemas.messages.blocks import BlockHead
 from schemas.messages.codec import UndecodableError, decode
 
-ROOM_BLOCKS = 1024
-"""Blocks that a worker's lanes share, in memory. What finds no room is read from Kafka a second time."""
-ROOM_BYTES = 64 * 1024 * 1024
-"""Bytes that these blocks may take up; large blocks reach this bound first."""
-REMEMBERED = 64
-"""Blocks over which the exponential mean of their size is taken."""
-COUNTED_AGAIN = 8
-"""The lanes at work are counted again after a share of 1 / `COUNTED_AGAIN` of as many questions as there were lanes:
-else many jobs at once would count each other all the time."""
 CHUNK_BLOCKS = 8
 """Blocks read again in one go: so many, then the next lane has its turn."""
+LOOK_SECONDS = 1.0
+"""Where not all lanes have room, it is looked again after this long at the latest which have."""
 
 
 class Refill:
@@ -35,7 +30,7 @@ class Refill:
         jobs: JobTable,
         lanes: Lanes,
         reader: LogReader,
-        lane_blocks: int,
+        room: Room,
         on_loaded: Callable[[], None],
         on_broken: Callable[[Lane, str], None],
     ) -> None:
@@ -43,25 +38,21 @@ class Refill:
         self._jobs = jobs
         self._lanes = lanes
         self._reader = reader
-        self._lane_blocks = lane_blocks
+        self._room = room
         self._on_loaded = on_loaded
         self._on_broken = on_broken
         self._wakeups: dict[int, asyncio.Event] = {}
-        self._mean_bytes = 0.0
-        self._active, self._asked = 1, 0
+        room.on_other = self.wake
 
-    def met(self, size: int) -> None:
-        """Take note of a block's size, in bytes."""
-        self._mean_bytes += (size - self._mean_bytes) / REMEMBERED
+    def taken(self, partition: int) -> None:
+        """A lane of this partition has given out a block."""
+        self._room.moved()
+        self.wake(partition)
 
-    def room(self) -> int:
-        """Blocks that one lane may have in memory now: fewer, the more lanes are at work and the larger blocks are."""
-        self._asked -= 1
-        if self._asked < 0:
-            self._active = sum(len(lanes) for _, lanes in self._lanes.at_work(self._jobs.runnable())) or 1
-            self._asked = self._active // COUNTED_AGAIN
-        most = min(ROOM_BLOCKS, int(ROOM_BYTES / max(self._mean_bytes, 1.0)))
-        return max(2, min(self._lane_blocks, most // self._active))
+    def job_changed(self, job_id: str) -> None:
+        """A job has another state, or waits for its first block now."""
+        self._room.changed(job_id)
+        self.wake()
 
     def wake(self, partition: int | None = None) -> None:
         """Lanes of this partition (None: of any) may want blocks."""
@@ -75,7 +66,11 @@ class Refill:
         event.set()
         try:
             while True:
-                await event.wait()
+                try:
+                    async with asyncio.timeout(LOOK_SECONDS if self._room.scarce else None):
+                        await event.wait()
+                except TimeoutError:
+                    self._room.look_again()
                 event.clear()
                 while (lane := self._next_starved(partition)) is not None:
                     await self._feed(lane, partition)
@@ -83,21 +78,25 @@ class Refill:
             self._wakeups.pop(partition, None)
 
     def _next_starved(self, partition: int) -> Lane | None:
-        room = self.room()
-        starved = [
+        each, near = self._room.each(), self._room.near()
+        jobs = self._jobs.runnable() if near is None else filter(None, map(self._jobs.get, near))
+        starved = (
             lane
-            for _, lanes in self._lanes.at_work(self._jobs.runnable())
+            for _, lanes in self._lanes.at_work(jobs)
             if (lane := lanes.get(partition)) is not None
             and lane.parked
-            and len(lane.ready) <= room // 2
-            and lane.wanted(room) is not None
-        ]
+            and len(lane.ready) <= each // 2
+            and lane.wanted(each) is not None
+        )
+        if near is not None:
+            return next(starved, None)
         return min(starved, key=lambda lane: len(lane.ready), default=None)
 
     async def _feed(self, lane: Lane, partition: int) -> None:
-        wanted = lane.wanted(self.room())
+        wanted = lane.wanted(self._room.each())
         if wanted is None:
             return
+        self._room.make()
         first, last = wanted[0], min(wanted[1], wanted[0] + CHUNK_BLOCKS - 1)
         try:
             records = await self._reader.read(partition, first, last)
@@ -123,11 +122,25 @@ class Refill:
                 head = decode(value, BlockHead)
             except UndecodableError:
                 continue
-            if head.job_id == lane.job_id and head.run == lane.run:
+            owner = self._lanes.get(head.job_id, partition)
+            if owner is None or owner.run != head.run:
+                continue
+            if owner is lane and offset <= last:
                 found.add(offset)
-                self.met(len(value))
-                lane.refill(Loaded(offset, head.block, value, head.first_row))
+            elif not self._wants(owner, offset):
+                continue
+            self._room.met(len(value))
+            self._room.moved()
+            owner.refill(Loaded(offset, head.block, value, head.first_row))
         for offset in range(first, last + 1):
             if offset not in found:
                 lane.forget(offset)
         self._on_loaded()
+
+    def _wants(self, lane: Lane, offset: int) -> bool:
+        """Whether a block that came along is the next one that this lane wants."""
+        job = self._jobs.get(lane.job_id)
+        if job is None or not self._lanes.may_work(job) or not self._room.has(job.id):
+            return False
+        wanted = lane.wanted(self._room.each())
+        return wanted is not None and wanted[0] == offset

@@ -3,6 +3,7 @@ blocks. No I/O, no clock."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from control.creation.inspection import rows_within
@@ -34,10 +35,13 @@ class Scheduler:
         on_taken: Callable[[int], None],
         on_broken: Callable[[Lane, str], None],
         key_of: Callable[[str], bytes] = lambda _: b"",
+        wants_first: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """`on_taken(partition)`: a lane there has room. `on_broken(lane, reason)`: a block of it can't be read;
-        the job is given up. `key_of(job id)`: what opens its blocks.
+        the job is given up. `key_of(job id)`: what opens its blocks. `wants_first(job id)`: whether the first block of
+        a job whose first rows are to be looked at is wanted for that now.
         """
+        self._wants_first = wants_first
         self._key_of = key_of
         self._settings = settings
         self._jobs = jobs
@@ -65,6 +69,29 @@ class Scheduler:
             else:
                 pause = min(wait, pause or wait)
         return self._jobs.get(self._turns.next(waiting) or ""), pause
+
+    def order(self, now: float) -> tuple[list[str], int]:
+        """The jobs that have blocks to do, in memory or not, in about the order of their turns; and how many of them,
+        from the first one on, may have a turn. The others wait for their rate, those that are soonest due first, or for
+        what is not theirs to do: the look at their first rows, or the verdict on these.
+        """
+        able: dict[str, str] = {}
+        held: list[tuple[float, str]] = []
+        for job, lanes in self._lanes.at_work(self._jobs.runnable()):
+            own = [lane for lane in lanes.values() if lane.run == job.run and lane.waiting]
+            if not own:
+                continue
+            bucket = self._buckets.get(job.id)
+            wait = bucket.wait_seconds(now) if bucket else 0.0
+            within = rows_within(job)
+            if self._wants_first(job.id) if within == 0 else any(lane.may_have_next(within) for lane in own):
+                if wait <= 0:
+                    able[job.id] = job.organisation
+                else:
+                    held.append((wait, job.id))
+            else:
+                held.append((math.inf, job.id))
+        return [*self._turns.order(able), *(job_id for _, job_id in sorted(held))], len(able)
 
     def take(self, job: Job, now: float) -> Batch:
         """Blocks of one job for one request, in the order of their offsets within each lane, lanes taking turns.

@@ -127,7 +127,11 @@ class LogReader:
             self._consumer.pause(tp)
 
     async def read(self, partition: int, first: int, last: int) -> list[tuple[int, bytes]]:
-        """The records from offset `first` to `last`, both included, as (offset, value); one call a partition at a time.
+        """The records from offset `first` to `last`, both included, as (offset, value), with those behind them that
+        Kafka sent along; one call a partition at a time.
+
+        All that was fetched is given out: where some of a fetch is left when another offset is asked for, aiokafka
+        leaves it, half a megabyte, to the garbage collector.
 
         Raises:
             aiokafka.errors.OffsetOutOfRangeError: retention has removed them.
@@ -141,14 +145,20 @@ class LogReader:
         position = first
         try:
             while position <= last:
-                batches = await self._consumer.getmany(tp, timeout_ms=1000, max_records=max(1, last - position + 1))
+                batches = await self._consumer.getmany(tp, timeout_ms=1000)
                 records: list[ConsumerRecord] = batches.get(tp, [])
                 found += [(record.offset, record.value or b"") for record in records]
-                self._metrics.reread_bytes.inc(sum(len(record.value or b"") for record in records))
-                position = records[-1].offset + 1 if records else await self._consumer.position(tp)
+                if records:
+                    position = records[-1].offset + 1
+                    # With no pause in between: the next fetch would begin, and be given up half read.
+                    if position > last:
+                        break
+                else:
+                    position = await self._consumer.position(tp)
                 await asyncio.sleep(0)
         finally:
             if tp in self._consumer.assignment():
                 self._consumer.pause(tp)
         self._positions[partition] = position
+        self._metrics.reread_bytes.inc(sum(len(value) for offset, value in found if offset <= last))
         return found

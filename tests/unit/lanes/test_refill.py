@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from control.jobtable import JobTable
 from processor.lanes.lane import Lane, Loaded
 from processor.lanes.owned_lanes import Lanes
-from processor.lanes.refill import ROOM_BYTES, Refill
+from processor.lanes.refill import Refill
+from processor.lanes.room import Room
 from schemas.job import State
 from tests.support.in_memory.control import world_in
 
@@ -33,8 +34,10 @@ def test_a_block_that_retention_has_removed_is_told_once() -> None:
     lane.meet(Loaded(7, 0, b""), 0)
     lanes.put(lane)
 
+    room = Room(jobs, lanes, 16, lambda: ([job.id], 1))
+
     async def story() -> None:
-        refill = Refill(jobs, lanes, reader, 16, lambda: None, lambda _, reason: broken.append(reason))  # type: ignore[arg-type]
+        refill = Refill(jobs, lanes, reader, room, lambda: None, lambda _, reason: broken.append(reason))  # type: ignore[arg-type]
         task = asyncio.create_task(refill.run(0))
         for _ in range(20):
             await asyncio.sleep(0)
@@ -59,8 +62,10 @@ def test_blocks_of_a_rollback_that_are_gone_are_told_with_what_helps() -> None:
     lane.meet(Loaded(7, 0, b""), 0)
     lanes.put(lane)
 
+    room = Room(jobs, lanes, 16, lambda: ([job.id], 1))
+
     async def story() -> None:
-        refill = Refill(jobs, lanes, Gone(), 16, lambda: None, lambda _, reason: broken.append(reason))  # type: ignore[arg-type]
+        refill = Refill(jobs, lanes, Gone(), room, lambda: None, lambda _, reason: broken.append(reason))  # type: ignore[arg-type]
         task = asyncio.create_task(refill.run(0))
         for _ in range(20):
             await asyncio.sleep(0)
@@ -71,19 +76,3 @@ def test_blocks_of_a_rollback_that_are_gone_are_told_with_what_helps() -> None:
     asyncio.run(story())
     assert len(broken) == 1
     assert "roll the job back once more" in broken[0] and "send the file again" not in broken[0]
-
-
-def test_large_blocks_take_up_no_more_memory_than_there_is_for_them() -> None:
-    job = world_in(State.RUNNING).job()
-    jobs, lanes = JobTable(), Lanes()
-    jobs.put(job)
-    for partition in range(8):
-        lanes.put(Lane(job.id, partition, 8))
-    refill = Refill(jobs, lanes, Gone(), 128, lambda: None, lambda *_: None)  # type: ignore[arg-type]
-    assert refill.room() == 128
-    for _ in range(1000):
-        refill.met(256 * 1024)
-    assert refill.room() > 2 and 8 * refill.room() * 256 * 1024 <= 1.01 * ROOM_BYTES
-    for _ in range(1000):
-        refill.met(40 * 1024)
-    assert refill.room() == 128

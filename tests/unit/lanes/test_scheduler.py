@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from processor.lanes.lane import Lane, Loaded
 from processor.lanes.refill import Refill
+from processor.lanes.room import Room
 from processor.lanes.scheduler import Scheduler, put_back
 from runtime.files.sealing import seal
 from runtime.settings import Settings
@@ -163,7 +164,8 @@ def test_jobs_that_cannot_go_on_cost_a_batch_nothing(state: State) -> None:
         assert parked is not None
         parked.meet(Loaded(100, 100, b""), 0)
         reader: Any = None
-        refill = Refill(worker.jobs, worker.lanes, reader, 16, lambda: None, lambda *_: None)
+        room = Room(worker.jobs, worker.lanes, 16, lambda: worker.scheduler.order(0.0))
+        refill = Refill(worker.jobs, worker.lanes, reader, room, lambda: None, lambda *_: None)
         counted = worker.lanes.by_job = Counted(worker.lanes.by_job)
         assert worker.turn() == ("running", [0, 1, 2])
         found: Lane | None = refill._next_starved(0)

@@ -20,6 +20,7 @@ from processor.elastic.bulk import BulkSink, Gate
 from processor.erasure.purging import Purging
 from processor.errors import CannotGoOnError, FencedError, UnansweredError
 from processor.execution import searching
+from processor.execution.inspections import MOST_AT_ONCE
 from processor.execution.maintenance import MINUTE
 from processor.metrics import WorkerMetrics
 from processor.operations.work import Result
@@ -144,7 +145,7 @@ class Worker:
         self.asked += 1
         indices = [data_index(SETTINGS.prefix, name) for name in self.datasets]
         body = dict[str, Any].fromkeys(indices, {})
-        answers = {reading.__name__: body, searching.__name__: [{}, {}]}
+        answers = {reading.__name__: body, searching.__name__: [{}] * 200}
         return answers.get(request.__module__, SimpleNamespace(body=body))
 
     async def _inherit(self, partitions: Collection[int]) -> RestoredPartitions:
@@ -306,6 +307,29 @@ def test_own_rows_are_asked_for_while_the_first_block_is_on_its_way() -> None:
         await until(lambda: worker.reports(RowsInspected))
         (report,) = worker.reports(RowsInspected)
         assert (report.job_id, report.epoch, worker.asked, worker.failed) == (job.id, job.epoch, asked, [])
+        running.cancel()
+
+    tell(story)
+
+
+def test_jobs_whose_files_are_still_to_come_keep_no_other_from_being_looked_at() -> None:
+    async def story() -> None:
+        people = load_datasets()["people"]
+        worker = Worker(Steps(), {"people": people})
+        first = world_in(State.RUNNING).job()
+        jobs = [replace(first, id=f"{first.id}-{n}", organisation=f"o{n}") for n in range(3 * MOST_AT_ONCE)]
+        for job in jobs:
+            worker.jobs.put(job)
+        await worker.own(first)
+        running = asyncio.create_task(worker.engine.run())
+        await until(lambda: worker.asked)
+        await turns()
+        await worker.meet(jobs[-1], 0, *people.columns)
+        await until(lambda: worker.reports(RowsInspected))
+        for job in jobs[:-1]:
+            await worker.meet(job, 0, *people.columns)
+        await until(lambda: len(worker.reports(RowsInspected)) == len(jobs))
+        assert worker.reports(RowsInspected)[0].job_id == jobs[-1].id and worker.failed == []
         running.cancel()
 
     tell(story)
