@@ -83,7 +83,6 @@ class InboxConsumer:
             heartbeat_interval_ms=min(3000, session_ms // 3),
             partition_assignment_strategy="cooperative-sticky",
             queued_max_messages_kbytes=_PREFETCH_KBYTES,
-            fetch_wait_max_ms=100,
         )
         self._consumer: Any = Consumer({**config, "error_cb": self._on_error})
         known = self._consumer.list_topics(self._topic, timeout=_KAFKA_SECONDS)

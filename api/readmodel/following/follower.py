@@ -26,6 +26,9 @@ nothing."""
 
 _BATCH = 500
 _RETRY_SECONDS = 1.0
+_FETCH_WAIT_MS = 3000
+"""Kafka answers a fetch as soon as there is a record, and an empty one after this long. Partitions that are assigned
+meanwhile wait for it."""
 _LAST = 1000
 """Records that are read before the end of a `Later` topic, if no more are needed: those of jobs made just now."""
 MARGIN_MS = 3600 * 1000
@@ -97,7 +100,8 @@ class Follower(Generic[T]):
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            reading = small_consumer(self._settings)
+            quiet = {} if self._later else {"fetch_wait_max_ms": _FETCH_WAIT_MS}
+            reading = small_consumer(self._settings, **quiet)
             try:
                 self._follow(reading)
             except Exception as error:
