@@ -97,14 +97,15 @@ class Engine:
             tasks.create_task(self._tasks.failure.watch())
 
     async def _return_memory(self) -> None:
-        """Where blocks come and go by thousands, freed memory stays in pieces between those that are in use: as much as
-        these take."""
+        """Give the system freed memory back while not all lanes have room, and once after that: it lies in pieces
+        between the blocks that are in use, as much as these take."""
         was_scarce = False
         while True:
             await self._clock.sleep(RETURN_SECONDS)
-            if self._room.scarce or was_scarce:
+            scarce = self._room.scarce
+            if scarce or was_scarce:
                 await asyncio.to_thread(return_freed_memory)
-            was_scarce = self._room.scarce
+            was_scarce = scarce
 
     # -- rebalancing -------------------------------------------------------------------------------------------------
 

@@ -48,8 +48,6 @@ log = logging.getLogger(__name__)
 MOST_CELLS = 20_000
 """Values that are compared with the own rows: of wide files, fewer rows."""
 LEAST_ROWS = 50
-
-
 MOST_AT_ONCE = 32
 """Jobs whose first rows are looked at at once, with the own rows of as many organisations in memory; and as many more
 whose own rows have been read before their first block has come."""
@@ -85,7 +83,9 @@ class Inspections:
     on_wanted: Callable[[str], None]
     """Called with the id of a job whose first block is wanted: `begin_due` is to be called once it is in memory."""
     early: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+    """Turns of inspections that read the own rows before their first block has come."""
     looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+    """Turns of inspections whose first block has come."""
     begun: dict[str, _Inspection] = field(default_factory=dict)
     """Job id -> the inspection of the job's newest epoch that has one."""
 

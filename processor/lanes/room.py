@@ -7,7 +7,7 @@ have room, and the lanes of the last ones give up theirs. No I/O, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from control.jobtable import JobTable
 from processor.lanes.owned_lanes import Lanes
@@ -84,10 +84,10 @@ class Room:
         self._ask()
         return self._near is None or job_id in self._near
 
-    def near(self) -> Sequence[str] | None:
+    def near(self) -> Collection[str] | None:
         """The jobs that have room, the next one first; None: all have."""
         self._ask()
-        return None if self._near is None else list(self._near)
+        return self._near
 
     def make(self) -> None:
         """Have lanes whose turn is far give up their blocks until memory is not full."""

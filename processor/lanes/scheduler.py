@@ -62,8 +62,7 @@ class Scheduler:
             within = rows_within(job)
             if not any(_has_work(lane, job, within) for lane in lanes.values()):
                 continue
-            bucket = self._buckets.get(job.id)
-            wait = bucket.wait_seconds(now) if bucket else 0.0
+            wait = self._wait_seconds(job, now)
             if wait <= 0:
                 waiting[job.id] = job.organisation
             else:
@@ -81,17 +80,19 @@ class Scheduler:
             own = [lane for lane in lanes.values() if lane.run == job.run and lane.waiting]
             if not own:
                 continue
-            bucket = self._buckets.get(job.id)
-            wait = bucket.wait_seconds(now) if bucket else 0.0
             within = rows_within(job)
-            if self._wants_first(job.id) if within == 0 else any(lane.may_have_next(within) for lane in own):
-                if wait <= 0:
-                    able[job.id] = job.organisation
-                else:
-                    held.append((wait, job.id))
+            goes_on = self._wants_first(job.id) if within == 0 else any(lane.may_have_next(within) for lane in own)
+            wait = self._wait_seconds(job, now) if goes_on else math.inf
+            if wait <= 0:
+                able[job.id] = job.organisation
             else:
-                held.append((math.inf, job.id))
+                held.append((wait, job.id))
         return [*self._turns.order(able), *(job_id for _, job_id in sorted(held))], len(able)
+
+    def _wait_seconds(self, job: Job, now: float) -> float:
+        """How long its rate holds the job back; 0: it does not."""
+        bucket = self._buckets.get(job.id)
+        return bucket.wait_seconds(now) if bucket else 0.0
 
     def take(self, job: Job, now: float) -> Batch:
         """Blocks of one job for one request, in the order of their offsets within each lane, lanes taking turns.

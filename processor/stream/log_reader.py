@@ -142,19 +142,14 @@ class LogReader:
             self._consumer.seek(tp, first)
         self._consumer.resume(tp)
         found: list[tuple[int, bytes]] = []
-        position = first
         try:
-            while position <= last:
+            while True:
                 batches = await self._consumer.getmany(tp, timeout_ms=1000)
                 records: list[ConsumerRecord] = batches.get(tp, [])
                 found += [(record.offset, record.value or b"") for record in records]
-                if records:
-                    position = records[-1].offset + 1
-                    # With no pause in between: the next fetch would begin, and be given up half read.
-                    if position > last:
-                        break
-                else:
-                    position = await self._consumer.position(tp)
+                position = records[-1].offset + 1 if records else await self._consumer.position(tp)
+                if position > last:
+                    break  # nothing is awaited before `pause`: the next fetch would begin, and be given up
                 await asyncio.sleep(0)
         finally:
             if tp in self._consumer.assignment():
