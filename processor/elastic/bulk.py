@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
@@ -59,6 +60,7 @@ class BulkSink:
         self.batch_bytes = batch_bytes
         self._writer = writer or client
         self._pace = Pace(in_flight, clock.monotonic)
+        self._owner = ""
         self._late_seconds = late_seconds
         self._clock = clock
         self._backoff = backoff
@@ -66,6 +68,12 @@ class BulkSink:
         """Called with a sentence about what keeps a request from being answered, and with None once one is answered."""
         self.on_request: Callable[[bool, RequestOutcome, float], None] = lambda *_: None
         """Called after each try with whether it writes, what became of it, and the seconds it took."""
+
+    def of(self, job_id: str) -> BulkSink:
+        """This sink for requests of a job, which take turns with those of other jobs."""
+        own = copy(self)
+        own._owner = job_id
+        return own
 
     async def send(self, items: Sequence[bytes], gate: Gate, index: str | None = None) -> list[Answer]:
         """Answers to `items`, in order; each is an action line, with its document's line where there is one. `index` is
@@ -139,7 +147,7 @@ class BulkSink:
         while True:
             try:
                 if refusal is None and tries.worthwhile(self._clock.monotonic()):
-                    async with self._pace.slot(writes, little):
+                    async with self._pace.slot(writes, little, self._owner):
                         self._require(gate, tries, reason)
                         return await self._timed(request, writes)
                 self._require(gate, tries, reason)

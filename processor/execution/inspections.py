@@ -88,6 +88,9 @@ class Inspections:
     """Turns of inspections whose first block has come."""
     begun: dict[str, _Inspection] = field(default_factory=dict)
     """Job id -> the inspection of the job's newest epoch that has one."""
+    _awaiting: dict[str, _Inspection] = field(default_factory=dict)
+    """What of `begun` waits for its first block, to come or to be in memory: `begin_due` goes through it for each
+    batch, and inspections that wait for their turn cost it nothing."""
 
     def follow(self, job: Job) -> None:
         """Ask for the organisation's own rows once the job has started: its first block comes soon."""
@@ -100,6 +103,7 @@ class Inspections:
     def drop(self, job_id: str) -> None:
         """Stop the job's inspection, if one has begun."""
         begun = self.begun.pop(job_id, None)
+        self._awaiting.pop(job_id, None)
         if begun is not None:
             if not begun.come.done():
                 begun.come.set_result(False)
@@ -119,9 +123,7 @@ class Inspections:
 
     def begin_due(self) -> None:
         """Look at the first blocks that have come."""
-        for job_id, begun in list(self.begun.items()):
-            if begun.first.done() or (begun.come.done() and not begun.wanted):
-                continue
+        for job_id in list(self._awaiting):
             lane = self.lanes.get(job_id, JOB_STEP_PARTITION)
             job = self.jobs.get(job_id)
             if lane is None or not lane.todo or job is None:
@@ -134,6 +136,8 @@ class Inspections:
             first = next((loaded for loaded in lane.ready if loaded.block == 0), None)
             if begun.wanted and first is not None:
                 begun.first.set_result(first.value)
+            if not begun.wanted or first is not None:
+                self._awaiting.pop(job_id, None)
 
     def _begun(self, job: Job) -> _Inspection:
         known = self.begun.get(job.id)
@@ -141,7 +145,8 @@ class Inspections:
             return known
         self.drop(job.id)
         loop = asyncio.get_running_loop()
-        made = self.begun[job.id] = _Inspection(job.epoch, loop.create_future(), loop.create_future())
+        made = _Inspection(job.epoch, loop.create_future(), loop.create_future())
+        self.begun[job.id] = self._awaiting[job.id] = made
         self.tasks.start(self._inspect(job, made))
         return made
 
@@ -181,6 +186,8 @@ class Inspections:
                 if own is None:
                     own = await self._own_rows(work)
                 begun.wanted = True
+                if self.begun.get(work.job.id) is begun:
+                    self._awaiting[work.job.id] = begun
                 self.on_wanted(work.job.id)
                 value = await begun.first
                 if value is None:

@@ -56,8 +56,8 @@ class WorkFactory:
     async def _work(self, job: Job, gate: Gate) -> tuple[Operation, Work]:
         operation, dataset = self._parts_of(job)
         index = await self.generations.of(job, gate)
-        trouble = partial(self.troubles, job)
-        return operation, Work(job, dataset, self.prefix, self.sink, gate, self.now_ms(), index, trouble=trouble)
+        trouble, sink = partial(self.troubles, job), self.sink.of(job.id)
+        return operation, Work(job, dataset, self.prefix, sink, gate, self.now_ms(), index, trouble=trouble)
 
     def makes_file(self, job: Job) -> bool:
         """Whether the job's operation makes a file; no, where this worker does not have that operation."""

@@ -4,7 +4,9 @@ have room, the one whose turn is next."""
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Callable
+from itertools import islice
 
 from aiokafka.errors import OffsetOutOfRangeError
 
@@ -18,6 +20,8 @@ from schemas.messages.codec import UndecodableError, decode
 
 CHUNK_BLOCKS = 8
 """Blocks read again in one go: so many, then the next lane has its turn."""
+FED_TOGETHER = 8
+"""Lanes that are fed before it is looked again which have the fewest blocks: each look goes through all jobs."""
 LOOK_SECONDS = 1.0
 """Where not all lanes have room, it is looked again after this long at the latest which have."""
 
@@ -72,30 +76,37 @@ class Refill:
                 except TimeoutError:
                     self._room.look_again()
                 event.clear()
-                while (lane := self._next_starved(partition)) is not None:
-                    await self._feed(lane, partition)
+                while starved := self._next_starved(partition):
+                    for lane in starved:
+                        if self._is_starved(lane):
+                            await self._feed(lane)
         finally:
             self._wakeups.pop(partition, None)
 
-    def _next_starved(self, partition: int) -> Lane | None:
+    def _next_starved(self, partition: int) -> list[Lane]:
+        """The lanes to feed next, at most `FED_TOGETHER`; where not all have room, the one whose turn is next."""
         each, near = self._room.each(), self._room.near()
         jobs = self._jobs.runnable() if near is None else filter(None, map(self._jobs.get, near))
         starved = (
             lane
             for _, lanes in self._lanes.at_work(jobs)
-            if (lane := lanes.get(partition)) is not None
-            and lane.parked
-            and len(lane.ready) <= each // 2
-            and lane.wanted(each) is not None
+            if (lane := lanes.get(partition)) is not None and _wants_blocks(lane, each)
         )
         if near is not None:
-            return next(starved, None)
-        return min(starved, key=lambda lane: len(lane.ready), default=None)
+            return list(islice(starved, 1))
+        return heapq.nsmallest(FED_TOGETHER, starved, key=lambda lane: len(lane.ready))
 
-    async def _feed(self, lane: Lane, partition: int) -> None:
+    def _is_starved(self, lane: Lane) -> bool:
+        """Whether the lane still has work here, and wants blocks for it."""
+        job = self._jobs.get(lane.job_id)
+        at_work = job is not None and self._lanes.may_work(job) and self._lanes.get(lane.job_id, lane.partition) is lane
+        return at_work and _wants_blocks(lane, self._room.each())
+
+    async def _feed(self, lane: Lane) -> None:
         wanted = lane.wanted(self._room.each())
         if wanted is None:
             return
+        partition = lane.partition
         self._room.make()
         first, last = wanted[0], min(wanted[1], wanted[0] + CHUNK_BLOCKS - 1)
         try:
@@ -144,3 +155,8 @@ class Refill:
             return False
         wanted = lane.wanted(self._room.each())
         return wanted is not None and wanted[0] == offset
+
+
+def _wants_blocks(lane: Lane, each: int) -> bool:
+    """Whether the lane has hardly any of the `each` blocks in memory that it may have, and more in the log."""
+    return lane.parked and len(lane.ready) <= each // 2 and lane.wanted(each) is not None

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from processor.elastic.pacing import LEAD_SECONDS, Pace
+from processor.elastic.pacing import LEAD_SECONDS, MOST_PASSED, OWNERS, Pace
 
 READS = (False, False)
 WRITES_LITTLE = (True, True)
@@ -33,10 +33,15 @@ class Server:
         self._answers: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def ask(self, name: str, *kind: bool) -> None:
+    async def ask(self, name: str, *kind: bool, owner: str = "") -> None:
         """Begin a request; it goes out as soon as it may."""
         self._answers[name] = asyncio.Event()
-        self._tasks[name] = asyncio.create_task(self._request(name, *kind))
+        self._tasks[name] = asyncio.create_task(self._request(name, owner, *kind))
+        await settle()
+
+    async def give_up(self, name: str) -> None:
+        """Cancel a request that waits or is under way."""
+        self._tasks[name].cancel()
         await settle()
 
     async def answer(self, name: str, after: float = 0.0) -> None:
@@ -46,8 +51,8 @@ class Server:
         await self._tasks[name]
         await settle()
 
-    async def _request(self, name: str, *kind: bool) -> None:
-        async with self.pace.slot(*kind):
+    async def _request(self, name: str, owner: str, *kind: bool) -> None:
+        async with self.pace.slot(*kind, owner=owner):
             self.sent.append(name)
             await self._answers[name].wait()
 
@@ -160,6 +165,59 @@ def test_a_request_that_fails_gives_its_slot_back() -> None:
                 raise RuntimeError
         await server.ask("a")
         assert server.sent == ["a"]
+
+    asyncio.run(story())
+
+
+def test_a_job_that_comes_back_does_not_wait_for_all_that_another_has_ready() -> None:
+    async def story() -> None:
+        server = await taught(1)
+        for name in ("big 1", "big 2", "big 3", "big 4"):
+            await server.ask(name, owner="big")
+        await server.ask("resumed 1", owner="resumed")
+        await server.ask("resumed 2", owner="resumed")
+        for _ in range(6):
+            await server.answer(server.sent[-1], 1.0)
+        assert server.sent == ["big 1", "resumed 1", "big 2", "resumed 2", "big 3", "big 4"]
+
+    asyncio.run(story())
+
+
+def test_a_request_is_not_passed_by_any_number_of_new_jobs() -> None:
+    async def story() -> None:
+        server = await taught(1)
+        await server.ask("big 1", owner="big")
+        await server.ask("big 2", owner="big")
+        for number in range(10):
+            await server.ask(f"small {number}", owner=f"small {number}")
+        while "big 2" not in server.sent:
+            await server.answer(server.sent[-1], 1.0)
+        assert server.sent == ["big 1", *(f"small {number}" for number in range(MOST_PASSED)), "big 2"]
+
+    asyncio.run(story())
+
+
+def test_a_request_that_is_given_up_while_it_waits_holds_up_nobody() -> None:
+    async def story() -> None:
+        server = await taught(1)
+        for name in ("big 1", "big 2", "big 3"):
+            await server.ask(name, owner="big")
+        await server.ask("other", owner="other")
+        await server.give_up("other")
+        await server.give_up("big 2")
+        await server.answer("big 1", 1.0)
+        assert server.sent == ["big 1", "big 3"]
+
+    asyncio.run(story())
+
+
+def test_owners_without_number_are_forgotten() -> None:
+    async def story() -> None:
+        server = await taught(1)
+        for number in range(3 * OWNERS):
+            await server.ask(f"job {number}", owner=f"job {number}")
+            await server.answer(f"job {number}", 1.0)
+        assert len(server.pace._served) == OWNERS
 
     asyncio.run(story())
 

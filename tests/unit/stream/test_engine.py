@@ -111,7 +111,7 @@ class Worker:
         self.reader = Parked()
         self.inherited = RestoredPartitions([], frozenset())
         publisher: Any = SimpleNamespace(publish_all=self._write, publish=self._write_one, bury=self._bury)
-        self.sink: Any = SimpleNamespace(ask=self._answer, client=None)
+        self.sink: Any = SimpleNamespace(ask=self._answer, client=None, of=lambda _: self.sink)
         reader: Any = self.reader
         operations = {} if operation is None else {"upload": operation, "export": operation}
         self.engine = make_engine(
