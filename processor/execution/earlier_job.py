@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from processor.elastic.reading import search
 from processor.errors import CannotGoOnError
+from processor.execution.searching import SharedSearches
 from processor.operations.base import Operation
 from processor.operations.modes.changes import changes_index
 from processor.operations.modes.images import images_index
@@ -11,7 +11,7 @@ from processor.operations.modes.rollback.outcomes import undone_index
 from processor.operations.work import Work
 
 
-async def require_free_id(operation: Operation, work: Work) -> None:
+async def require_free_id(operation: Operation, work: Work, searches: SharedSearches) -> None:
     """Nothing may be an earlier job's of the same id: an export has no file, any other job nothing in Elasticsearch.
     To be asked before the job writes anything.
 
@@ -19,7 +19,7 @@ async def require_free_id(operation: Operation, work: Work) -> None:
         CannotGoOnError: an earlier job had this id and has left something, or it can't be known.
         FencedError: from the gate.
     """
-    found = await (_made(operation, work) if operation.kind.makes_file else _written(work))
+    found = await (_made(operation, work) if operation.kind.makes_file else _written(work, searches))
     if found:
         raise CannotGoOnError(
             f"an earlier job, which Sluice has forgotten since, had the id {work.job.id} too, and has left {found}: "
@@ -32,7 +32,7 @@ async def _made(operation: Operation, work: Work) -> str:
     return "its file, or parts of it" if left else ""
 
 
-async def _written(work: Work) -> str:
+async def _written(work: Work, searches: SharedSearches) -> str:
     """What Elasticsearch has of a job with this id; empty: nothing."""
     job = work.job
     left = {work.index("errors"): "row errors"}
@@ -47,6 +47,7 @@ async def _written(work: Work) -> str:
     marked = [{"term": {field: job.id}} for field in ("sluice.job_id", "job_id")]
     query = {"bool": {"filter": [{"bool": {"should": marked}}]}}
     by_index = {"indices": {"terms": {"field": "_index"}}}
-    answer = await search(work.sink, work.gate, ",".join(left), query=query, size=0, aggs=by_index)
+    asked = {"query": query, "size": 0, "aggs": by_index}
+    (answer,) = await searches.search(",".join(left), [{}, asked], work.gate)
     buckets = answer.get("aggregations", {}).get("indices", {}).get("buckets", [])
     return ", ".join(f"{bucket['doc_count']:,} {left.get(bucket['key'], 'documents')}" for bucket in buckets)

@@ -155,7 +155,7 @@ class Inspections:
             with self.failures.failing_only(job):
                 operation, work = await self.works.for_job_step(job)
                 if looks_for_earlier(job.id, job.created_at):
-                    await require_free_id(operation, work)
+                    await require_free_id(operation, work, self.searches)
                 report = RowsInspected(job_id=job.id, epoch=job.epoch)
                 if looks_at_rows(job.source, job.options):
                     found = await self._found_in_rows(work, begun)

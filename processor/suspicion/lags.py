@@ -38,6 +38,10 @@ class Lags:
         """The share of rows that fit where they stand."""
         return self.counts[0] / self.told if self.told else 0.0
 
+    def stand(self) -> bool:
+        """Whether so many rows fit where they stand that `shift` finds nothing, whatever fits elsewhere."""
+        return AHEAD * self.counts[0] > self.told
+
     def shift(self, expected: float = 1.0) -> int | None:
         """The one distance, not nought, at which the rows fit; None: there is none. `expected`: of a good file's rows,
         this share fits.

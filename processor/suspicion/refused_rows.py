@@ -37,6 +37,8 @@ def _rearranged(probe: Probe, own: OwnRows) -> Suspicion | None:
     rows, fields = len(probe.rows), probe.fields
     if rows < LEAST_ROWS or rows < len(probe.misfits):
         return None
+    if len(probe.numbers) > (1 - REFUSED) * rows:
+        return None  # known without a look at each column
     everything = (1 << rows) - 1
     good = {place: probe.good(place, name) for place, name in fields.items()}
     bad = {place: rows - bits.bit_count() for place, bits in good.items() if bits != everything}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Hashable, Mapping, Sequence
-from itertools import permutations
+from itertools import permutations, repeat
 from typing import Any, Final
 
 from processor.suspicion.known_rows import Links
@@ -101,16 +101,20 @@ def _places(rows: Sequence[frozenset[str]]) -> Mapping[str, Sequence[int]]:
 
 
 def _lags(one: Sequence[frozenset[str]], other: Sequence[frozenset[str]], places: Mapping[str, Sequence[int]]) -> Lags:
-    """`places`: those of the other's words."""
-    told, distances = 0, list[int]()
-    for place, found in enumerate(one):
-        if found and other[place]:
-            told += 1
-            known = [places[word] for word in found if word in places]
-            if len(known) == 1:
-                distances += near(known[0], place)
-            elif known:
-                distances += {lag for rows in known for lag in near(rows, place)}
+    """`places`: those of the other's words. Where too many rows fit where they stand for `Lags.shift` to find another
+    distance, as in most files, the other distances are left out."""
+    told = [place for place, found in enumerate(one) if found and other[place]]
     lags = Lags()
-    lags.note_rows(told, distances)
+    lags.note_rows(len(told), repeat(0, sum(not places.keys().isdisjoint(one[place] & other[place]) for place in told)))
+    if lags.stand():
+        return lags
+    distances = list[int]()
+    for place in told:
+        known = [places[word] for word in one[place] if word in places]
+        if len(known) == 1:
+            distances += near(known[0], place)
+        elif known:
+            distances += {lag for rows in known for lag in near(rows, place)}
+    lags = Lags()
+    lags.note_rows(len(told), distances)
     return lags

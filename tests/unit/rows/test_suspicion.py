@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 
 from bench.accidents.tables import Table, columns_moved, exchanged, shifted, years_wrong
 from processor.suspicion.judging import suspicion_of
+from processor.suspicion.lags import MOST_ROWS, Lags
 from processor.suspicion.rearrangements import exchanges, moves
+from processor.suspicion.refused_rows import refused_rows
+from processor.suspicion.words_within import _lags, _places
 from schemas.descriptors.datasets import parse_dataset
 from schemas.suspicion import Suspicion
 from tests.support.in_memory.suspicion import NOTHING, checked, own, probe, seen, table
@@ -112,6 +116,35 @@ def test_a_shift_by_rows_is_named_with_its_column_and_distance(by: int, up: bool
     file = table("teams")
     found = seen(shifted(file, column, by), own(file))
     assert found is not None and (found.kind, found.columns, found.by) == ("shifted", (column,), by), found
+
+
+@FEW
+@given(st.integers(0, 10**6), st.integers(-3, 3), st.floats(0, 1), st.integers(2, 40))
+def test_distances_that_no_shift_needs_change_no_verdict(seed: int, by: int, moved: float, rows: int) -> None:
+    """Each row's words are compared with those of all rows near it, by the definition."""
+    random = Random(seed)
+    one = [frozenset(random.choices("abcdefghijklmnop", k=random.randrange(3))) for _ in range(rows)]
+    other = [one[(place + by) % rows] if random.random() < moved else random.choice(one) for place in range(rows)]
+    places = _places(other)
+    whole = Lags()
+    for place, found in enumerate(one):
+        if found and other[place]:
+            near = range(max(0, place - MOST_ROWS), min(rows, place + MOST_ROWS + 1))
+            whole.note(at - place for at in near if not found.isdisjoint(other[at]))
+    lags = _lags(one, other, places)
+    for expected in (0.3, 1.0):
+        assert (lags.told, lags.fitting, lags.shift(expected)) == (whole.told, whole.fitting, whole.shift(expected))
+
+
+@pytest.mark.parametrize("bad", [0.0, 0.3, 0.49, 0.51, 0.96, 1.0])
+def test_columns_are_not_looked_at_where_the_good_rows_tell_enough(bad: float) -> None:
+    file = table("people")
+    wrong = exchanged(file, "email", "phone").rows
+    at = round(bad * len(file.rows))
+    looked_at = probe(replace(file, rows=[*wrong[:at], *file.rows[at:]]))
+    found = refused_rows(looked_at, NOTHING)
+    assert found == refused_rows(replace(looked_at, numbers=()), NOTHING)
+    assert (found is not None) == (bad > 0.95)
 
 
 @FEW
