@@ -48,7 +48,7 @@ class _Waiting:
 
 
 class Pace:
-    """Slots for requests, given out in the order in which they are asked for. Times are seconds of `clock`."""
+    """Slots for requests, for the jobs in turn. Times are seconds of `clock`."""
 
     def __init__(self, in_flight: int, clock: Callable[[], float] = time.monotonic) -> None:
         """`in_flight`: slots for writes, and as many for reads. The last write slot opens only when the oldest write is

@@ -88,9 +88,9 @@ class Inspections:
     """Turns of inspections whose first block has come."""
     begun: dict[str, _Inspection] = field(default_factory=dict)
     """Job id -> the inspection of the job's newest epoch that has one."""
-    _awaiting: dict[str, _Inspection] = field(default_factory=dict)
-    """What of `begun` waits for its first block, to come or to be in memory: `begin_due` goes through it for each
-    batch, and inspections that wait for their turn cost it nothing."""
+    _awaiting: set[str] = field(default_factory=set)
+    """The jobs of `begun` that wait for their first block, to come or to be in memory: `begin_due` goes through them
+    for each batch, and inspections that wait for their turn cost it nothing."""
 
     def follow(self, job: Job) -> None:
         """Ask for the organisation's own rows once the job has started: its first block comes soon."""
@@ -103,7 +103,7 @@ class Inspections:
     def drop(self, job_id: str) -> None:
         """Stop the job's inspection, if one has begun."""
         begun = self.begun.pop(job_id, None)
-        self._awaiting.pop(job_id, None)
+        self._awaiting.discard(job_id)
         if begun is not None:
             if not begun.come.done():
                 begun.come.set_result(False)
@@ -137,7 +137,7 @@ class Inspections:
             if begun.wanted and first is not None:
                 begun.first.set_result(first.value)
             if not begun.wanted or first is not None:
-                self._awaiting.pop(job_id, None)
+                self._awaiting.discard(job_id)
 
     def _begun(self, job: Job) -> _Inspection:
         known = self.begun.get(job.id)
@@ -145,8 +145,8 @@ class Inspections:
             return known
         self.drop(job.id)
         loop = asyncio.get_running_loop()
-        made = _Inspection(job.epoch, loop.create_future(), loop.create_future())
-        self.begun[job.id] = self._awaiting[job.id] = made
+        made = self.begun[job.id] = _Inspection(job.epoch, loop.create_future(), loop.create_future())
+        self._awaiting.add(job.id)
         self.tasks.start(self._inspect(job, made))
         return made
 
@@ -187,7 +187,7 @@ class Inspections:
                     own = await self._own_rows(work)
                 begun.wanted = True
                 if self.begun.get(work.job.id) is begun:
-                    self._awaiting[work.job.id] = begun
+                    self._awaiting.add(work.job.id)
                 self.on_wanted(work.job.id)
                 value = await begun.first
                 if value is None:
