@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,10 @@ from runtime.settings import Settings, settings
 
 @contextmanager
 def bench_stack(workers: int = 1) -> Iterator[Settings]:
-    """A running stack, removed afterwards. It replaces the settings of this process."""
+    """A running stack, removed afterwards, when this process is to end (SIGTERM) as well. It replaces the settings of this
+    process.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     home = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
     home.chmod(0o711)
     os.environ["SLUICE_HOME"] = str(home)
