@@ -22,8 +22,9 @@ from runtime.settings import Settings, settings
 
 @contextmanager
 def bench_stack(workers: int = 1) -> Iterator[Settings]:
-    """A running stack, removed afterwards, when this process is to end (SIGTERM) as well. It replaces the settings of this
-    process.
+    """A running stack, removed afterwards, when SIGTERM ends this process too. It replaces its settings.
+
+    To be called in the main thread.
     """
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     home = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
