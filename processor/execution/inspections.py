@@ -133,11 +133,12 @@ class Inspections:
             begun = self._begun(job)
             if not begun.come.done():
                 begun.come.set_result(True)
-            first = next((loaded for loaded in lane.ready if loaded.block == 0), None)
-            if begun.wanted and first is not None:
+            if begun.wanted:
+                first = next((loaded for loaded in lane.ready if loaded.block == 0), None)
+                if first is None:
+                    continue
                 begun.first.set_result(first.value)
-            if not begun.wanted or first is not None:
-                self._awaiting.discard(job_id)
+            self._awaiting.discard(job_id)
 
     def _begun(self, job: Job) -> _Inspection:
         known = self.begun.get(job.id)

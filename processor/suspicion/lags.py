@@ -26,11 +26,7 @@ class Lags:
 
     def note(self, distances: Iterable[int]) -> None:
         """One row, and the distances at which it fits."""
-        self.note_rows(1, distances)
-
-    def note_rows(self, rows: int, distances: Iterable[int]) -> None:
-        """Note `rows` rows, and the distances at which each of them fits, one row after the other."""
-        self.told += rows
+        self.told += 1
         self.counts.update(distances)
 
     @property

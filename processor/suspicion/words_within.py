@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Hashable, Mapping, Sequence
-from itertools import permutations, repeat
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from itertools import permutations
 from typing import Any, Final
 
 from processor.suspicion.known_rows import Links
@@ -104,17 +105,20 @@ def _lags(one: Sequence[frozenset[str]], other: Sequence[frozenset[str]], places
     """`places`: those of the other's words. Where too many rows fit where they stand for `Lags.shift` to find another
     distance, as in most files, the other distances are left out."""
     told = [place for place, found in enumerate(one) if found and other[place]]
-    lags = Lags()
-    lags.note_rows(len(told), repeat(0, sum(not places.keys().isdisjoint(one[place] & other[place]) for place in told)))
-    if lags.stand():
-        return lags
-    distances = list[int]()
+    standing = sum(not places.keys().isdisjoint(one[place] & other[place]) for place in told)
+    lags = Lags(len(told), Counter({0: standing}))
+    if not lags.stand():
+        lags.counts = Counter(_distances(one, told, places))
+    return lags
+
+
+def _distances(
+    one: Sequence[frozenset[str]], told: Sequence[int], places: Mapping[str, Sequence[int]]
+) -> Iterator[int]:
+    """Of each of the rows `told`, each distance at which the other column has a word of it, once."""
     for place in told:
         known = [places[word] for word in one[place] if word in places]
         if len(known) == 1:
-            distances += near(known[0], place)
+            yield from near(known[0], place)
         elif known:
-            distances += {lag for rows in known for lag in near(rows, place)}
-    lags = Lags()
-    lags.note_rows(len(told), distances)
-    return lags
+            yield from {lag for rows in known for lag in near(rows, place)}
