@@ -28,7 +28,7 @@ from api.principals.signer import CommandSigner
 from api.principals.store import KafkaPrincipalWriter, PrincipalStore
 from api.readmodel.appender import Appender
 from api.readmodel.command_log import CommandLog
-from api.readmodel.following.follower import Follower
+from api.readmodel.following.follower import Followed, Follower
 from api.readmodel.following.history import HistoryReader
 from api.readmodel.following.job_follower import OlderHistory, history_read_since, job_follower
 from api.readmodel.group_members import GroupMembers
@@ -45,7 +45,7 @@ from api.web.responses import on_api_error
 from api.web.routing import starlette_routes
 from api.web.services import Services
 from api.webhooks.metrics import WebhookMetrics
-from api.webhooks.sending import Sending, connections_by
+from api.webhooks.sending import Sending, connections_by, followed
 from api.webhooks.store import KafkaWebhookWriter, WebhookStore
 from api.webhooks.trying import Trials
 from control.creation.admission import Catalog
@@ -152,10 +152,15 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
                 end(1)
 
         feed = principals.feed
-        followers: list[Follower[Any]] = [
+        small: list[Followed[Any]] = [
+            Followed(["principals"], lambda: decode_principal, feed.take, feed.set_caught_up),
+            Followed(["security-events"], lambda: decode_event, audit.take, newest=KEPT_IN_ALL),
+            *followed(webhooks),
+        ]
+        followers = [
             job_follower(settings, loop, live.take, caught_up, lambda: not live.caught_up, read_since),
-            Follower(settings, loop, ["principals"], lambda: decode_principal, feed.take, feed.set_caught_up),
-            Follower(settings, loop, ["security-events"], lambda: decode_event, audit.take, newest=KEPT_IN_ALL),
+            # One consumer for all of them: each has threads and buffers of its own.
+            Follower(settings, loop, small),
         ]
         for follower in followers:
             follower.start()

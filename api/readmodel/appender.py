@@ -18,6 +18,9 @@ from schemas.messages.formats import format_headers
 from schemas.topics import MOST_RECORD_BYTES, TopicName, topic_name
 
 _APPEND_SECONDS = 10.0
+_POLL_SECONDS = 1.0
+_IDLE_SECONDS = 10.0
+"""Between looks at a producer that has nothing to send."""
 
 
 class Appender:
@@ -37,12 +40,19 @@ class Appender:
         )
         self._producer = Producer({**config, "log_level": 2})
         self._stopping = threading.Event()
+        self._appended = threading.Event()
+        """Set when there may be a record that Kafka has not acknowledged."""
         self._thread = threading.Thread(target=self._serve, name="appender", daemon=True)
         self._thread.start()
 
     def _serve(self) -> None:
+        """Have the producer tell of records that Kafka has acknowledged, while there are any that it has not."""
         while not self._stopping.is_set():
-            self._producer.poll(1.0)
+            if len(self._producer):
+                self._producer.poll(_POLL_SECONDS)
+            else:
+                self._appended.wait(_IDLE_SECONDS)
+                self._appended.clear()
 
     async def append(
         self, topic: TopicName, key: bytes, value: bytes | None, headers: Mapping[str, bytes] | None = None
@@ -74,6 +84,7 @@ class Appender:
             raise _problem(error.args[0]) from error
         except BufferError as error:
             raise KafkaUnavailableError(str(error)) from error
+        self._appended.set()
         return await future
 
     async def end_of(self, topic: TopicName) -> int:
@@ -106,6 +117,7 @@ class Appender:
         """Send the records that are still in the queue; blocks for up to two seconds."""
         self._producer.flush(1.0)
         self._stopping.set()
+        self._appended.set()
         self._thread.join(timeout=1)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from api.outgoing.lookups import Lookups
-from api.readmodel.following.follower import Follower
+from api.readmodel.following.follower import Followed
 from api.readmodel.table_feed import decoder
 from api.webhooks.delivering import Deliverer
 from api.webhooks.intake import Intake
@@ -30,8 +30,17 @@ def patience_ms(settings: Settings) -> int:
     return int(settings.webhook_retry_hours * 3600 * 1000)
 
 
+def followed(store: WebhookStore) -> list[Followed[Any]]:
+    """What a follower of the two topics takes in."""
+    webhooks, deliveries = store.webhook_feed, store.delivery_feed
+    return [
+        Followed(["webhooks"], decoder(read_webhook), webhooks.take, webhooks.set_caught_up),
+        Followed(["webhook-deliveries"], decoder(read_delivery), deliveries.take, deliveries.set_caught_up),
+    ]
+
+
 class Sending:
-    """Follows the two topics, and delivers when it is this process' turn."""
+    """Delivers when it is this process' turn."""
 
     def __init__(
         self,
@@ -41,24 +50,6 @@ class Sending:
         connections: Callable[[], Connections],
         metrics: WebhookMetrics,
     ) -> None:
-        self._followers: list[Follower[Any]] = [
-            Follower(
-                settings,
-                loop,
-                ["webhooks"],
-                decoder(read_webhook),
-                store.webhook_feed.take,
-                store.webhook_feed.set_caught_up,
-            ),
-            Follower(
-                settings,
-                loop,
-                ["webhook-deliveries"],
-                decoder(read_delivery),
-                store.delivery_feed.take,
-                store.delivery_feed.set_caught_up,
-            ),
-        ]
         self._ownership = Ownership(
             settings,
             loop,
@@ -70,11 +61,8 @@ class Sending:
 
     def start(self) -> None:
         """Begin."""
-        for follower in self._followers:
-            follower.start()
         self._ownership.start()
 
     async def stop(self) -> None:
         """Deliver no more."""
         await asyncio.to_thread(self._ownership.stop)
-        await asyncio.gather(*(asyncio.to_thread(follower.stop) for follower in self._followers))

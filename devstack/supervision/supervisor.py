@@ -75,7 +75,10 @@ class Supervisor:
 
     def _read_wanted(self) -> None:
         """Read what `up` wants by now: add the processes that are missing, and stop surplus workers."""
-        self._wanted = state.read_wanted(self.layout.wanted_file) or self._wanted
+        wanted = state.read_wanted(self.layout.wanted_file) or self._wanted
+        if self._children and wanted == self._wanted:
+            return
+        self._wanted = wanted
         programs = [*self._servers]
         if not self._wanted.servers_only:
             programs += roles.own(self.settings, self.layout, self._wanted.workers)

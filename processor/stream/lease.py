@@ -14,7 +14,9 @@ from collections.abc import Callable
 
 from processor.errors import FencedError
 
-TICK_SECONDS = 0.5
+TICKS = 10
+"""Renewals within the time for which the lease is valid, at least."""
+MOST_TICK_SECONDS = 1.0
 
 
 class LostLeaseError(Exception):
@@ -54,4 +56,4 @@ class Lease:
             if not self.valid:
                 raise LostLeaseError(self._reason())
             self._seen_at = self._clock()
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(min(self._seconds / TICKS, MOST_TICK_SECONDS))

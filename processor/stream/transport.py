@@ -41,7 +41,7 @@ POLL_SECONDS = 0.1
 """The worker looks again at a partition whose agent has caught up after this time, if the others have no records."""
 IDLE_SECONDS = 2.0
 """A worker that has received no record for this time, and holds none back, makes its waits longer."""
-IDLE_TIMES = 10
+IDLE_TIMES = 20
 """An idle worker's waits are this many times as long. A record that comes ends them at once."""
 
 
@@ -163,8 +163,8 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """The next records, as long as their partitions are assigned."""
-        wait = POLL_SECONDS * (IDLE_TIMES if self._thread.idle else 1)
-        batch, _ = await self._wait_next_records(min(timeout, wait))
+        wait = POLL_SECONDS * IDLE_TIMES if self._thread.idle else min(timeout, POLL_SECONDS)
+        batch, _ = await self._wait_next_records(wait)
         if not batch:
             return
         for tp, record in self.scheduler.iterate(batch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from http.server import ThreadingHTTPServer
 from typing import Final
 
@@ -17,6 +18,9 @@ from runtime.settings import Settings
 
 _SECONDS: Final = 10.0
 """The exporter cuts a client off that sends nothing for this long."""
+
+_LOOK_SECONDS: Final = 3600.0
+"""Between looks whether the server is to stop, which it never is: its thread ends with the process."""
 
 
 def serve(settings: Settings, registry: CollectorRegistry, ready: Callable[[], bool]) -> int | None:
@@ -59,7 +63,8 @@ def serve(settings: Settings, registry: CollectorRegistry, ready: Callable[[], b
             f"SLUICE_METRICS_PORT {settings.metrics_port} at {settings.metrics_host} can't be listened on "
             f"({error.strerror or error}): each process of one machine needs a port of its own"
         ) from error
-    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    serving = partial(server.serve_forever, poll_interval=_LOOK_SECONDS)
+    threading.Thread(target=serving, name="metrics", daemon=True).start()
     return server.server_port
 
 

@@ -59,35 +59,42 @@ class Later(Generic[T]):
     none of them; of several records of a job the newest counts. None: the record says nothing about it."""
 
 
-class Follower(Generic[T]):
-    """The thread. It calls `deliver` and `caught_up` in the event loop."""
+@dataclass(frozen=True, eq=False)
+class Followed(Generic[T]):
+    """Topics whose records say something of one kind, and what takes it in."""
+
+    topics: Sequence[TopicName]
+    decoder: Callable[[], Decode[T]]
+    """Called anew each time that the topics are read from their beginning."""
+    deliver: Callable[[list[T]], None]
+    """Called in the event loop."""
+    caught_up: Callable[[], None] = lambda: None
+    """Called in the event loop, once, when every topic has been read to its end."""
+    newest: int | None = None
+    """Only so many records before the end of each partition are read; None: all."""
+    compacted: Sequence[TopicName] = ()
+    """Of these only the newest record of a key is decoded where many are read at once, at the start."""
+
+
+class Follower:
+    """The thread, and one consumer for all that it follows."""
 
     def __init__(
         self,
         settings: Settings,
         loop: asyncio.AbstractEventLoop,
-        topics: Sequence[TopicName],
-        decoder: Callable[[], Decode[T]],
-        deliver: Callable[[list[T]], None],
-        caught_up: Callable[[], None] = lambda: None,
-        newest: int | None = None,
-        later: Later[T] | None = None,
-        compacted: Sequence[TopicName] = (),
+        followed: Sequence[Followed[Any]],
+        later: Later[Any] | None = None,
     ) -> None:
-        """`decoder` is called anew each time that the topics are read from their beginning; `newest`: only so many
-        records before the end of each partition; `later` is one of `topics`. Of `compacted` topics only
-        the newest record of a key is decoded where many are read at once, at the start."""
+        """`later` is one of the topics."""
         self._settings = settings
         self._loop = loop
-        self._topics = topics
-        self._newest = newest
         self._later = later
-        self._compacted = frozenset(topic_name(settings.prefix, name) for name in compacted)
-        self._decoder = decoder
-        self._deliver = deliver
-        self._caught_up = caught_up
+        self._by_topic = {topic_name(settings.prefix, name): kind for kind in followed for name in kind.topics}
+        self._compacted = {topic_name(settings.prefix, name) for kind in followed for name in kind.compacted}
+        self._to_catch_up = [*followed]
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"follower of {topics[0]}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"follower of {followed[0].topics[0]}", daemon=True)
 
     def start(self) -> None:
         """Begin to read."""
@@ -118,28 +125,36 @@ class Follower(Generic[T]):
         first = [place for place in wanted if place.topic != held]
         reading.assign(first)
         behind = {(partition.topic, partition.partition) for partition in wanted}
-        decode, needed = self._decoder(), _Needed()
+        decoders = {kind: kind.decoder() for kind in self._by_topic.values()}
+        needed = _Needed()
         while not self._stopping.is_set():
             records = reading.next(_BATCH, 1.0)
             behind -= reading.ended
-            batch: list[T] = []
+            batches: dict[Followed[Any], list[Any]] = {}
             for record in self._newest_of(records) if behind else records:
-                place = record.topic(), record.key(), record.value(), record.offset()
-                seen = decode(*place, _at(record), record.partition())
+                kind = self._by_topic[record.topic() or ""]
+                place = record.topic() or "", record.key(), record.value(), record.offset() or 0
+                seen = decoders[kind](*place, _at(record), record.partition() or 0)
                 if seen is not None:
-                    batch.append(seen)
+                    batches.setdefault(kind, []).append(seen)
                     if later and self._later is not None:
                         needed.note(self._later.needed_since(seen))
-            if batch:
-                hand_over(self._loop, self._deliver, batch, self._stopping)
+            for kind, batch in batches.items():
+                hand_over(self._loop, kind.deliver, batch, self._stopping)
             if later and all(topic == held for topic, _ in behind):
                 for place in first:
                     place.offset = reading.reached(place.topic, place.partition)
                 reading.assign([*first, *needed.places(reading.consumer, later)])
                 later = []
-            if not behind and self._caught_up is not _done:
-                self._loop.call_soon_threadsafe(self._caught_up)
-                self._caught_up = _done
+            self._tell_who_has_caught_up({topic for topic, _ in behind})
+
+    def _tell_who_has_caught_up(self, behind: set[str]) -> None:
+        """`behind`: the topics that have not been read to their end."""
+        waiting = {self._by_topic[topic] for topic in behind}
+        for kind in self._to_catch_up:
+            if kind not in waiting:
+                self._loop.call_soon_threadsafe(kind.caught_up)
+        self._to_catch_up = [kind for kind in self._to_catch_up if kind in waiting]
 
     def _newest_of(self, records: list[Any]) -> list[Any]:
         """The records without those of compacted topics that a later one replaces."""
@@ -153,7 +168,7 @@ class Follower(Generic[T]):
 
     def _partitions(self, consumer: Consumer) -> list[TopicPartition]:
         """Every partition to follow, as soon as all topics exist."""
-        names = [topic_name(self._settings.prefix, name) for name in self._topics]
+        names = list(self._by_topic)
         topics = consumer.list_topics(timeout=5).topics
         missing = [name for name in names if name not in topics or not topics[name].partitions]
         if missing:
@@ -165,10 +180,11 @@ class Follower(Generic[T]):
         ]
 
     def _start(self, consumer: Consumer, topic: str, partition: int) -> int:
-        if self._newest is None:
+        newest = self._by_topic[topic].newest
+        if newest is None:
             return int(OFFSET_BEGINNING)
         first, end = extent_of(consumer, TopicPartition(topic, partition))
-        return max(first, end - self._newest)
+        return max(first, end - newest)
 
 
 def hand_over(
@@ -213,10 +229,6 @@ class _Needed:
             for timed in consumer.offsets_for_times(asked, timeout=KAFKA_ANSWER_SECONDS):
                 starts[timed.partition] = timed.offset if timed.offset >= 0 else found[timed.partition][1]
         return [TopicPartition(place.topic, place.partition, starts[place.partition]) for place in partitions]
-
-
-def _done() -> None:
-    """Replaces `caught_up` once it has been called."""
 
 
 def _at(message: Any) -> int:

@@ -17,7 +17,7 @@ from typing import Final
 from confluent_kafka import TopicPartition
 
 from api.readmodel.following.decoding import Decoder
-from api.readmodel.following.follower import MARGIN_MS, Follower, Later, hand_over, small_consumer
+from api.readmodel.following.follower import MARGIN_MS, Followed, Follower, Later, hand_over, small_consumer
 from api.readmodel.job_feed import JobFeed
 from api.readmodel.seen import JobSeen, OldEventSeen, Seen
 from runtime.clients import KAFKA_ANSWER_SECONDS
@@ -44,18 +44,22 @@ def job_follower(
     caught_up: Callable[[], None],
     starting: Callable[[], bool] = lambda: False,
     read_since: int = 0,
-) -> Follower[Seen]:
-    """The follower; see Follower for its arguments, and Decoder for `starting`. `read_since`: milliseconds since 1970,
+) -> Follower:
+    """The follower; see Followed for its arguments, and Decoder for `starting`. `read_since`: milliseconds since 1970,
     see `history_read_since`."""
     return Follower(
         settings,
         loop,
-        ("job-events", "jobs", "lanes"),
-        lambda: Decoder(settings.prefix, now_ms(), starting).seen,
-        deliver,
-        caught_up,
+        [
+            Followed(
+                ("job-events", "jobs", "lanes"),
+                lambda: Decoder(settings.prefix, now_ms(), starting).seen,
+                deliver,
+                caught_up,
+                compacted=("jobs", "lanes"),
+            )
+        ],
         later=Later("job-events", lambda seen: _needed_since(seen, read_since)),
-        compacted=("jobs", "lanes"),
     )
 
 
