@@ -29,7 +29,9 @@ FAILED: Final = 1
 STOP_SECONDS: Final = 18.0
 """A process ends within this time after a signal, even if something hangs. Docker and Kubernetes would kill it
 later."""
-
+_M_ARENA_MAX: Final = -8
+"""The number of this option in glibc's malloc.h."""
+_ARENAS: Final = 2
 
 at_end: list[Callable[[], object]] = []
 """Called before the process ends in good order: each takes a moment at most."""
@@ -57,6 +59,14 @@ def return_freed_memory() -> None:
         trim(0)
 
 
+def _share_memory() -> None:
+    """Before there are threads: they share two pools of memory, where glibc would give each its own, up to eight for each
+    processor. What one thread has freed another can then have."""
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None and "MALLOC_ARENA_MAX" not in os.environ:
+        set_option(_M_ARENA_MAX, _ARENAS)
+
+
 def run(role: str, service: str, work: Callable[[Settings], int | None], interrupted: int = 0) -> NoReturn:
     """Do the work of a role, whose name a sentence can begin with, and end the process with what it answers.
 
@@ -64,6 +74,7 @@ def run(role: str, service: str, work: Callable[[Settings], int | None], interru
     own. As the first process of a container it would otherwise be deaf to signals until then.
     """
     _end_on_signals(interrupted)
+    _share_memory()
     try:
         # Imported here: it takes a part of a second, in which a signal is to count already.
         from runtime.logs import configure_logging
