@@ -4,7 +4,7 @@ blocks. No I/O, no clock."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from control.creation.inspection import rows_within
 from control.fair_turns import SharedTurns
@@ -51,6 +51,8 @@ class Scheduler:
         self._quotas = quotas
         self._turns = SharedTurns()
         self._buckets: dict[str, TokenBucket] = {}
+        self._block_rows: dict[str, int] = {}
+        """Job id -> rows of the block of it that was taken last."""
 
     def next(self, now: float) -> tuple[Job | None, float | None]:
         """The job whose turn it is, None if none has work; and how long until one held back by its rate may go on."""
@@ -60,7 +62,7 @@ class Scheduler:
             if not any(lane.ready for lane in lanes.values()):
                 continue
             within = rows_within(job)
-            if not any(_has_work(lane, job, within) for lane in lanes.values()):
+            if not any(_has_work(lane, job, within) for lane in lanes.values()) or self._gathers(job, lanes.values()):
                 continue
             wait = self._wait_seconds(job, now)
             if wait <= 0:
@@ -89,6 +91,16 @@ class Scheduler:
                 held.append((wait, job.id))
         return [*self._turns.order(able), *(job_id for _, job_id in sorted(held))], len(able)
 
+    def _gathers(self, job: Job, lanes: Collection[Lane]) -> bool:
+        """Whether the job's blocks wait for others to share a request with, as long as one of its requests is under
+        way: where rows come more slowly than they are written, many small requests would cost more."""
+        if not any(lane.flying for lane in lanes):
+            return False
+        ready = sum(len(lane.ready) for lane in lanes)
+        if ready * self._block_rows.get(job.id, 1) >= self._most_rows(job):
+            return False
+        return not job.current_input.ended or any(lane.parked for lane in lanes)
+
     def _wait_seconds(self, job: Job, now: float) -> float:
         """How long its rate holds the job back; 0: it does not."""
         bucket = self._buckets.get(job.id)
@@ -113,8 +125,6 @@ class Scheduler:
         lanes = [lane for lane in self._lanes.of(job.id) if _has_work(lane, job, within)]
         bucket = self._buckets.get(job.id)
         most = self._most_rows(job)
-        if bucket:
-            most = min(most, int(bucket.rate) + 1)
         while lanes and rows < most and size < self._settings.bulk_bytes:
             for lane in list(lanes):
                 if rows >= most or size >= self._settings.bulk_bytes:
@@ -132,6 +142,7 @@ class Scheduler:
                     self._on_broken(lane, f"block {loaded.block} at offset {loaded.offset} can't be read: {error}")
                     continue
                 taken.append((lane, loaded, block))
+                self._block_rows[job.id] = _rows(block)
                 rows += _rows(block)
                 size += block_bytes
                 self._on_taken(lane.partition)
@@ -142,7 +153,9 @@ class Scheduler:
     def _most_rows(self, job: Job) -> int:
         """Rows of one request. Where documents are read first, or taken out, Elasticsearch has more to do for each."""
         most = self._settings.bulk_rows
-        return most if job.phase == "apply" and job.mode is None else max(1, most // 2)
+        most = most if job.phase == "apply" and job.mode is None else max(1, most // 2)
+        bucket = self._buckets.get(job.id)
+        return min(most, int(bucket.rate) + 1) if bucket else most
 
     def set_rate(self, job: Job) -> None:
         """Take in the job's rate: this worker's share of it is that of its partitions."""
@@ -159,6 +172,7 @@ class Scheduler:
         """The job is over."""
         self._turns.forget(job_id)
         self._buckets.pop(job_id, None)
+        self._block_rows.pop(job_id, None)
 
 
 def put_back(taken: Batch) -> None:

@@ -148,12 +148,14 @@ class Worker:
         for partition in (0, 1):
             self.lanes.put(Lane(job_id, partition, 2))
         for number in range(blocks):
-            lane = self.lanes.get(job_id, number % 2)
-            assert lane is not None
-            block = RowBlock(
-                job_id=job_id, block=number, first_row=number * ROWS + 1, columns=["a"], rows=[["x"]] * ROWS
-            )
-            lane.meet(Loaded(number, number, encode(block)), 100)
+            self.meet(job_id, number)
+
+    def meet(self, job_id: str, number: int) -> None:
+        """A block of a job comes, of `ROWS` rows."""
+        lane = self.lanes.get(job_id, number % 2)
+        assert lane is not None
+        block = RowBlock(job_id=job_id, block=number, first_row=number * ROWS + 1, columns=["a"], rows=[["x"]] * ROWS)
+        lane.meet(Loaded(number, number, encode(block)), 100)
 
     def turn(self, now: float = 0.0) -> tuple[str, list[int]] | None:
         job, _ = self.scheduler.next(now)

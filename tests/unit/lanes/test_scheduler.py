@@ -14,7 +14,7 @@ from processor.lanes.room import Room
 from processor.lanes.scheduler import Scheduler, put_back
 from runtime.files.sealing import seal
 from runtime.settings import Settings
-from schemas.job import State
+from schemas.job import Input, State
 from schemas.messages.blocks import RowBlock
 from schemas.messages.codec import encode
 from schemas.policies.quotas import QuotaBook
@@ -50,7 +50,41 @@ def test_what_was_not_applied_is_taken_again_in_its_order() -> None:
     job, _ = worker.scheduler.next(0.0)
     assert job is not None
     put_back(worker.scheduler.take(job, 0.0))
+    worker.jobs.put(replace(job, command_offset=job.command_offset + 1, input=Input(blocks=4, ended=True)))
     assert [worker.turn(), worker.turn()] == [("a", [0, 1, 2]), ("a", [3])]
+
+
+def test_few_blocks_wait_for_more_as_long_as_a_request_of_their_job_is_under_way() -> None:
+    worker = Worker()
+    worker.add("trickles", 1)
+    job, _ = worker.scheduler.next(0.0)
+    assert job is not None
+    first = worker.scheduler.take(job, 0.0)
+    worker.meet("trickles", 1)
+    worker.add("other", 1)
+    assert [worker.turn(), worker.turn()] == [("other", [0]), None], "other jobs do not wait for it"
+    put_back(first)
+    assert worker.turn() == ("trickles", [0, 1])
+
+
+def test_blocks_that_fill_a_request_do_not_wait() -> None:
+    worker = Worker()
+    worker.add("a", 1)
+    assert worker.turn() == ("a", [0])
+    for block in range(1, 4):
+        assert worker.turn() is None
+        worker.meet("a", block)
+    assert worker.turn() == ("a", [2, 1, 3])
+
+
+def test_the_last_blocks_of_a_job_do_not_wait() -> None:
+    worker = Worker()
+    worker.add("a", 4)
+    job = worker.jobs.get("a")
+    assert job is not None and worker.turn() == ("a", [0, 1, 2])
+    assert worker.turn() is None
+    worker.jobs.put(replace(job, command_offset=job.command_offset + 1, input=Input(blocks=4, ended=True)))
+    assert worker.turn() == ("a", [3])
 
 
 def test_a_block_that_cannot_be_read_is_told_and_stays() -> None:
