@@ -60,8 +60,8 @@ def return_freed_memory() -> None:
 
 
 def _share_memory() -> None:
-    """Before there are threads: they share two pools of memory, where glibc would give each its own, up to eight for each
-    processor. What one thread has freed another can then have."""
+    """Before there are threads: they share two pools of memory, where glibc would give each its own, up to eight for
+    each processor. What one thread has freed another can then have."""
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None and "MALLOC_ARENA_MAX" not in os.environ:
         set_option(_M_ARENA_MAX, _ARENAS)

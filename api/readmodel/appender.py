@@ -48,11 +48,10 @@ class Appender:
     def _serve(self) -> None:
         """Have the producer tell of records that Kafka has acknowledged, while there are any that it has not."""
         while not self._stopping.is_set():
-            if len(self._producer):
-                self._producer.poll(_POLL_SECONDS)
-            else:
+            if not len(self._producer):
                 self._appended.wait(_IDLE_SECONDS)
                 self._appended.clear()
+            self._producer.poll(_POLL_SECONDS if len(self._producer) else 0)
 
     async def append(
         self, topic: TopicName, key: bytes, value: bytes | None, headers: Mapping[str, bytes] | None = None
