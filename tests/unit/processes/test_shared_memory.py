@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tests.support.waiting import PATIENCE
+
 THREADS_THAT_ALLOCATE = """
 import ctypes, threading
 from runtime.process import run
@@ -38,5 +40,7 @@ run("a test", "test", work)
 def test_threads_share_pools_of_memory(chosen: dict[str, str], pools: set[int]) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
     command = [sys.executable, "-c", THREADS_THAT_ALLOCATE]
-    answered = subprocess.run(command, env=environment | chosen, capture_output=True, text=True, timeout=60, check=True)
+    answered = subprocess.run(
+        command, env=environment | chosen, capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
     assert answered.stdout.count("<heap nr=") in pools
