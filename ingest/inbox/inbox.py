@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 
 from confluent_kafka import KafkaException
@@ -36,7 +36,7 @@ from runtime.files.sealing import JobKeys
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from schemas.job import EVEN_BLOCK_ROWS, Job
-from schemas.messages.commands import Report
+from schemas.messages.commands import InputEnded, Report
 from schemas.messages.inbox import InboxRecord
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ class Inbox:
         self._quotas = settings.quotas
         self._encoded = BlockSealer(JobKeys(settings.storage_root), lambda job_id: self._view.get(job_id)).encoded
         self._open: dict[str, Job] = {}  # jobs whose rows are still to become blocks
+        self._announced: dict[str, Job] = {}  # those of them of which it is known how many rows there are
         self._given_up: dict[str, str] = {}
         self._principals = FollowedPrincipals(settings)
         self._view = JobTable(PackedJobs())
@@ -161,8 +162,15 @@ class Inbox:
         if now >= self._next_reports:
             self._next_reports = now + REPORT_SECONDS
             consumer.measure()
-            for report in self._announcer.due(self._reports(consumer), now):
+            for report in self._announcer.due(self._reports(consumer, self._open), now):
                 self._publisher.report(report)
+        # Somebody may wait for the end of a job, and its state changes no more than once by that.
+        ends = [report for report in self._reports(consumer, self._announced) if isinstance(report, InputEnded)]
+        news = [report for report in ends if self._announcer.is_news(report, now)]
+        for report in news:
+            self._publisher.report(report)
+        if news:
+            self._publisher.hurry()
 
     def _count(self, batches: dict[int, Batch]) -> None:
         self._metrics.transactions.labels("committed").inc()
@@ -171,8 +179,8 @@ class Inbox:
             self._metrics.published("inbox", len(batch.blocks), rows, sum(map(len, batch.values)))
             self._metrics.refused.inc(len(batch.dead_letters))
 
-    def _reports(self, consumer: InboxConsumer) -> Iterator[Report]:
-        for job in self._open.values():
+    def _reports(self, consumer: InboxConsumer, jobs: Mapping[str, Job]) -> Iterator[Report]:
+        for job in jobs.values():
             partition = consumer.assigned.get(home_partition(job.id, consumer.partitions))
             if partition is not None:
                 fill = partition.fills.get(job.id) or RowBuffer(InboxRecord(job_id=job.id))
@@ -181,10 +189,12 @@ class Inbox:
                     yield report
 
     def _job_changed(self, job_id: str, job: Job | None) -> None:
+        self._open.pop(job_id, None)
+        self._announced.pop(job_id, None)
         if job is not None and understood(job) and takes_rows(job):
             self._open[job_id] = job
-        else:
-            self._open.pop(job_id, None)
+            if job.announced_rows is not None:
+                self._announced[job_id] = job
         if job is None:
             self._given_up.pop(job_id, None)  # its id may come again
 

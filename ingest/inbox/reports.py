@@ -63,3 +63,11 @@ class Announcer:
                 continue
             self._sent[report.job_id] = (report, now)
             yield report
+
+    def is_news(self, report: Report, now: float) -> bool:
+        """Whether a report is to be sent now; if so, it counts as sent."""
+        last, _ = self._sent.get(report.job_id, (None, 0.0))
+        if report == last:
+            return False
+        self._sent[report.job_id] = (report, now)
+        return True
