@@ -63,7 +63,7 @@ class Inbox:
         self._quotas = settings.quotas
         self._encoded = BlockSealer(JobKeys(settings.storage_root), lambda job_id: self._view.get(job_id)).encoded
         self._open: dict[str, Job] = {}  # jobs whose rows are still to become blocks
-        self._announced: dict[str, Job] = {}  # those of them of which it is known how many rows there are
+        self._moved: set[str] = set()  # jobs that may have all their rows since the last round
         self._given_up: dict[str, str] = {}
         self._principals = FollowedPrincipals(settings)
         self._view = JobTable(PackedJobs())
@@ -149,6 +149,7 @@ class Inbox:
                 self._metrics.transactions.labels("aborted").inc()
                 raise
             self._count(batches)
+            self._moved |= {job_id for batch in batches.values() for job_id, _ in batch.states}
             dead_letters = [letter for batch in batches.values() for letter in batch.dead_letters]
             if dead_letters:
                 told = as_event("record.refused", records=len(dead_letters))
@@ -164,9 +165,14 @@ class Inbox:
             consumer.measure()
             for report in self._announcer.due(self._reports(consumer, self._open), now):
                 self._publisher.report(report)
-        # Somebody may wait for the end of a job, and its state changes no more than once by that.
-        ends = [report for report in self._reports(consumer, self._announced) if isinstance(report, InputEnded)]
-        news = [report for report in ends if self._announcer.is_news(report, now)]
+        self._tell_ends(consumer, now)
+
+    def _tell_ends(self, consumer: InboxConsumer, now: float) -> None:
+        """Report at once which of the jobs that have moved have all their rows: somebody may wait for that."""
+        moved = {job_id: self._open[job_id] for job_id in self._moved if job_id in self._open}
+        self._moved.clear()
+        reports = [report for report in self._reports(consumer, moved) if isinstance(report, InputEnded)]
+        news = [report for report in reports if self._announcer.is_news(report, now)]
         for report in news:
             self._publisher.report(report)
         if news:
@@ -189,12 +195,12 @@ class Inbox:
                     yield report
 
     def _job_changed(self, job_id: str, job: Job | None) -> None:
-        self._open.pop(job_id, None)
-        self._announced.pop(job_id, None)
         if job is not None and understood(job) and takes_rows(job):
             self._open[job_id] = job
             if job.announced_rows is not None:
-                self._announced[job_id] = job
+                self._moved.add(job_id)
+        else:
+            self._open.pop(job_id, None)
         if job is None:
             self._given_up.pop(job_id, None)  # its id may come again
 

@@ -51,8 +51,8 @@ class Scheduler:
         self._quotas = quotas
         self._turns = SharedTurns()
         self._buckets: dict[str, TokenBucket] = {}
-        self._block_rows: dict[str, int] = {}
-        """Job id -> rows of the block of it that was taken last."""
+        self._last_block: dict[str, tuple[int, int]] = {}
+        """Job id -> rows and bytes of the block of it that was taken last."""
 
     def next(self, now: float) -> tuple[Job | None, float | None]:
         """The job whose turn it is, None if none has work; and how long until one held back by its rate may go on."""
@@ -97,7 +97,8 @@ class Scheduler:
         if not any(lane.flying for lane in lanes):
             return False
         ready = sum(len(lane.ready) for lane in lanes)
-        if ready * self._block_rows.get(job.id, 1) >= self._most_rows(job):
+        block_rows, block_bytes = self._last_block.get(job.id, (1, 1))
+        if ready * block_rows >= self._most_rows(job) or ready * block_bytes >= self._settings.bulk_bytes:
             return False
         return not job.current_input.ended or any(lane.parked for lane in lanes)
 
@@ -142,7 +143,7 @@ class Scheduler:
                     self._on_broken(lane, f"block {loaded.block} at offset {loaded.offset} can't be read: {error}")
                     continue
                 taken.append((lane, loaded, block))
-                self._block_rows[job.id] = _rows(block)
+                self._last_block[job.id] = _rows(block), block_bytes
                 rows += _rows(block)
                 size += block_bytes
                 self._on_taken(lane.partition)
@@ -172,7 +173,7 @@ class Scheduler:
         """The job is over."""
         self._turns.forget(job_id)
         self._buckets.pop(job_id, None)
-        self._block_rows.pop(job_id, None)
+        self._last_block.pop(job_id, None)
 
 
 def put_back(taken: Batch) -> None:

@@ -125,11 +125,11 @@ ROWS = 100
 class Worker:
     """A scheduler with the lanes it takes from."""
 
-    def __init__(self, bulk_rows: int = 300, quotas: QuotaBook | None = None) -> None:
+    def __init__(self, bulk_rows: int = 300, quotas: QuotaBook | None = None, bulk_bytes: int = 1024**2) -> None:
         self.jobs, self.lanes = JobTable(), Lanes(owned=frozenset({0, 1}))
         self.broken: list[str] = []
         self.scheduler = Scheduler(
-            Settings(bulk_rows=bulk_rows),
+            Settings(bulk_rows=bulk_rows, bulk_bytes=bulk_bytes),
             quotas or QuotaBook(),
             self.jobs,
             self.lanes,
@@ -150,11 +150,11 @@ class Worker:
         for number in range(blocks):
             self.meet(job_id, number)
 
-    def meet(self, job_id: str, number: int) -> None:
-        """A block of a job comes, of `ROWS` rows."""
+    def meet(self, job_id: str, number: int, value: str = "x") -> None:
+        """A block of a job comes, of `ROWS` rows that have this value."""
         lane = self.lanes.get(job_id, number % 2)
         assert lane is not None
-        block = RowBlock(job_id=job_id, block=number, first_row=number * ROWS + 1, columns=["a"], rows=[["x"]] * ROWS)
+        block = RowBlock(job_id=job_id, block=number, first_row=number * ROWS + 1, columns=["a"], rows=[[value]] * ROWS)
         lane.meet(Loaded(number, number, encode(block)), 100)
 
     def turn(self, now: float = 0.0) -> tuple[str, list[int]] | None:

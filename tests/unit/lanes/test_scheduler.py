@@ -77,6 +77,18 @@ def test_blocks_that_fill_a_request_do_not_wait() -> None:
     assert worker.turn() == ("a", [2, 1, 3])
 
 
+def test_long_rows_that_fill_a_request_by_their_bytes_do_not_wait() -> None:
+    worker = Worker(bulk_rows=4000, bulk_bytes=100_000)
+    worker.add("a", 0)
+    for block in range(2):
+        worker.meet("a", block, "long" * 200)
+    assert worker.turn() == ("a", [0, 1])
+    worker.meet("a", 2, "long" * 200)
+    assert worker.turn() is None, "half a request"
+    worker.meet("a", 3, "long" * 200)
+    assert worker.turn() == ("a", [2, 3])
+
+
 def test_the_last_blocks_of_a_job_do_not_wait() -> None:
     worker = Worker()
     worker.add("a", 4)
