@@ -172,7 +172,7 @@ class Inbox:
         moved = {job_id: self._open[job_id] for job_id in self._moved if job_id in self._open}
         self._moved.clear()
         reports = [report for report in self._reports(consumer, moved) if isinstance(report, InputEnded)]
-        news = [report for report in reports if self._announcer.is_news(report, now)]
+        news = [report for report in reports if self._announcer.is_due(report, now)]
         for report in news:
             self._publisher.report(report)
         if news:

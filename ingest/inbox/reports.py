@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from control.predicates import under_way
 from ingest.delivery_watermark import with_counts
@@ -52,22 +52,17 @@ class Announcer:
     def __init__(self) -> None:
         self._sent: dict[str, tuple[Report, float]] = {}
 
-    def due(self, reports: Iterator[Report], now: float) -> Iterator[Report]:
-        """The reports to send now; `now`: seconds of any steady clock."""
-        before, self._sent = self._sent, {}
-        for report in reports:
-            last, at = before.get(report.job_id, (None, 0.0))
-            pause = AGAIN_SECONDS if report == last else REPORT_SECONDS if isinstance(report, InputAdvanced) else 0.0
-            if last is not None and now - at < pause:
-                self._sent[report.job_id] = (last, at)
-                continue
-            self._sent[report.job_id] = (report, now)
-            yield report
+    def due(self, reports: Iterable[Report], now: float) -> list[Report]:
+        """Which of the reports on all jobs to send now; `now`: seconds of any steady clock."""
+        given = {report.job_id: report for report in reports}
+        self._sent = {job_id: sent for job_id, sent in self._sent.items() if job_id in given}
+        return [report for report in given.values() if self.is_due(report, now)]
 
-    def is_news(self, report: Report, now: float) -> bool:
-        """Whether a report is to be sent now; if so, it counts as sent."""
-        last, _ = self._sent.get(report.job_id, (None, 0.0))
-        if report == last:
+    def is_due(self, report: Report, now: float) -> bool:
+        """Whether to send this report now; if so, it counts as sent."""
+        last, at = self._sent.get(report.job_id, (None, 0.0))
+        pause = AGAIN_SECONDS if report == last else REPORT_SECONDS if isinstance(report, InputAdvanced) else 0.0
+        if last is not None and now - at < pause:
             return False
         self._sent[report.job_id] = (report, now)
         return True

@@ -1,4 +1,4 @@
-"""Lane records of jobs that are over are deleted. Without servers."""
+"""A worker deletes the lane records of jobs that have ended. Without servers."""
 
 from __future__ import annotations
 

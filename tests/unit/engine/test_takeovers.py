@@ -65,7 +65,8 @@ def test_what_is_given_up_is_left_in_good_order() -> None:
 
 
 def test_what_was_lost_is_the_next_owner_s_to_write() -> None:
-    """Its record may be newer: replaced by ours, the blocks that came since would be known to nobody."""
+    """The next owner may have written a newer lane record. If this worker replaced it, the blocks that have come since
+    would be lost."""
 
     async def story() -> None:
         worker = Worker()

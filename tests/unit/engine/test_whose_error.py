@@ -150,7 +150,7 @@ def test_an_error_of_kafka_s_ends_the_worker_and_fails_no_job() -> None:
 
 
 def test_a_lane_whose_record_is_lost_fails_its_job_in_each_epoch() -> None:
-    """Without it nobody knows which blocks are applied: a job that went on would never end."""
+    """A lane record says which blocks are applied. If the job went on without it, it would never end."""
 
     async def story() -> None:
         worker = Worker()

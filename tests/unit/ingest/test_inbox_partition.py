@@ -277,7 +277,7 @@ def test_an_end_is_told_at_once_and_not_again_with_the_reports_that_follow() -> 
     advanced = InputAdvanced(job_id="j1", input=Input(blocks=1))
     end = InputEnded(job_id="j1", input=Input(blocks=2, rows=2, ended=True))
     assert list(announcer.due(iter([advanced]), 0)) == [advanced]
-    assert announcer.is_news(end, 0.1) and not announcer.is_news(end, 0.2)
+    assert announcer.is_due(end, 0.1) and not announcer.is_due(end, 0.2)
     assert list(announcer.due(iter([end]), 0.1 + REPORT_SECONDS)) == []
     assert list(announcer.due(iter([end]), 5.1)) == [end], "nothing has come of it"
 
