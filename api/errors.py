@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from control.errors import Rejected
 from runtime.text.formatting import iso_time
+from schemas.ids import JOB_ID
 from schemas.job import Job
 from schemas.policies.retention import StoreName
 
@@ -22,6 +23,7 @@ STATUS: Final[dict[int, str]] = {
     416: "OUT_OF_RANGE",
     422: "UNPROCESSABLE",
     429: "RESOURCE_EXHAUSTED",
+    431: "HEADERS_TOO_LARGE",
     500: "INTERNAL",
     503: "UNAVAILABLE",
     507: "INSUFFICIENT_STORAGE",
@@ -78,17 +80,36 @@ def refused(rejected: Rejected) -> ApiError:
 
 def no_such_job(job_id: str) -> ApiError:
     """404: also for another organisation's job, so that a caller can't find out which ids exist."""
+    if not JOB_ID.match(job_id):
+        text = f"{job_id[:80]!r} is no id of a job; GET /v1/jobs lists the jobs that you may see"
+        return ApiError(404, text, {"job_id": job_id[:80]})
     return ApiError(404, f"there is no job {job_id}; GET /v1/jobs lists those you may see", {"job_id": job_id})
 
 
-def removed(job: Job, store: StoreName, what: str) -> ApiError | None:
-    """404: what is asked for of a job is removed, by a purge or since its retention is over; None: it is not."""
-    gone = job.lacks(store)
-    if gone is None and not job.purging:
-        return None
-    why = "by a purge" if job.purged_at is not None or job.purging else "as its retention was over"
-    when = f" on {iso_time(gone)}" if gone is not None else ""
-    return ApiError(404, f"{what} of job {job.id} were removed{when}, {why}; its history stays", {"store": store})
+class RemovedError(ApiError):
+    """404: what is asked for of a job was removed, by a purge or since its retention was over."""
+
+    def __init__(self, job: Job, store: StoreName) -> None:
+        gone, what = job.lacks(store), _REMOVED[store]
+        why = "by a purge" if job.purged_at is not None or job.purging else "as its retention was over"
+        when = f" on {iso_time(gone)}" if gone is not None else ""
+        super().__init__(404, f"{what} of job {job.id} were removed{when}, {why}; its history stays", {"store": store})
+
+
+_REMOVED: Final[dict[StoreName, str]] = {
+    "row_errors": "the row errors",
+    "previews": "the first rows",
+    "changes": "the changes",
+    "undone": "the outcomes of the rollback",
+    "results": "the rows",
+}
+"""Store -> what a request can ask for of it."""
+
+
+def require_kept(job: Job, store: StoreName) -> None:
+    """Raise RemovedError where the store has lost what it had of the job, or is about to."""
+    if job.purging or job.lacks(store) is not None:
+        raise RemovedError(job, store)
 
 
 def unavailable(message: str, **details: Any) -> ApiError:

@@ -8,8 +8,11 @@ from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
+from api.models.mappings import MappingBody
 from api.models.refusals import ErrorBody
 from api.web.routing import FORM, JSON, Answer, Body, Endpoint, Parameter, Part
+from schemas.job import Options
+from schemas.other_forms import describe_names
 
 Json = dict[str, Any]
 Groups = Mapping[str, Sequence[Endpoint]]
@@ -18,6 +21,7 @@ Groups = Mapping[str, Sequence[Endpoint]]
 _TEXT: Final[Json] = {"type": "string"}
 _FILE: Final[Json] = {"type": "string", "format": "binary"}
 _JOB_ID: Final[Json] = {"name": "job_id", "in": "path", "required": True, "schema": _TEXT}
+_OPTIONS: Final = (Options.__name__, MappingBody.__name__)
 _ANY_OTHER: Final = "Any other refusal, also of a connection; 500: the API's log has the cause under the given id"
 
 
@@ -58,6 +62,8 @@ class _Schemas:
         given = {struct.__name__: struct for kind in _answers(groups) for struct in _structs(kind)}
         for name, schema in self.components.items():
             _plain(schema, given.get(name))
+            if name in _OPTIONS:
+                describe_names(schema)
 
     def __getitem__(self, kind: Any) -> Json:
         return next(schema for named, schema in self._schemas if named == kind)

@@ -55,7 +55,7 @@ def everything() -> None:
     export(rows=300_000, rounds=3, memory_rows=2_000_000, as_json=False)
     accidents(seeds=None, more=None, files=1000, rows=300_000, rounds=5, as_json=False)
     scale(rows=500_000, rounds=5, as_json=False)
-    flat(rows=1_000_000, at_once_rows=1_000, as_json=False)
+    flat(rows=1_000_000, shared_rows=1_000_000, as_json=False)
     idle(seconds=60, as_json=False)
     jobs(count=1000, as_json=False)
     index(rows=200_000, rounds=5, as_json=False)
@@ -291,23 +291,25 @@ def flat(
     rows: Annotated[
         int, typer.Option(min=10_000, help="Rows of the largest upload; 20000000 takes half an hour.")
     ] = 1_000_000,
-    at_once_rows: Annotated[
-        int, typer.Option(min=100, help="Rows of each job where several run at once: there are up to 1,000.")
-    ] = 10_000,
+    shared_rows: Annotated[
+        int, typer.Option(min=1_000, help="Rows that 1, 10, 100 and 1,000 jobs at once have between them.")
+    ] = 1_000_000,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Time a row and memory with ever more rows, and with ever more jobs at once; an export's first row."""
+    """Time a row and memory with ever more rows, and with the same rows in ever more jobs; an export's first row."""
     from bench.scaling import flat as bench
 
-    figures = bench.measure(rows, at_once_rows, lambda text: print(text, file=sys.stderr, flush=True))
+    figures = bench.measure(rows, shared_rows, lambda text: print(text, file=sys.stderr, flush=True))
     if as_json:
         print(json.dumps(asdict(figures), indent=2))
         return
     print(f"a job of one row       {figures.one_row_seconds:>8.2f} s, POST to COMPLETED")
     for figure in (*figures.sizes, *figures.at_once):
         peaks = ", ".join(f"{role} {peak:.0f} MB" for role, peak in figure.peak_megabytes.items())
+        beside = figure.script_microseconds_per_row
+        script = "" if beside is None else f"{beside:.1f} of a script, "
         print(
-            f"{figure.rows:>12,} rows in {figure.jobs:>5,} jobs {figure.microseconds_per_row:>8.1f} µs a row, "
+            f"{figure.rows:>12,} rows in {figure.jobs:>5,} jobs {figure.microseconds_per_row:>8.1f} µs a row, {script}"
             f"{figure.cpu_microseconds_per_row:.1f} µs of our processor time; {peaks}"
         )
     for name, measured in (("rows", figures.sizes), ("jobs at once", figures.at_once)):

@@ -605,7 +605,7 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     written_at: str
     times: Times
     errors: ErrorGroups | None = None
-    """null: Elasticsearch does not answer, or the job has no rows of its own (an export)."""
+    """null: Elasticsearch does not answer, the job has no rows of its own (an export), or they were removed."""
     history: list[HistoryEntry]
     earlier: int = 0
     """Older records of the history, which are left out."""

@@ -45,8 +45,8 @@ def no_api(what: str) -> ClientError:
 
 
 def exit_code_for(http_code: int) -> int:
-    """The exit code for a refusal with this status. After 429, as after 5xx, the same command may succeed later."""
-    if http_code >= 500 or http_code == 429:
+    """The exit code for a refusal with this status. It may succeed later after 408, 429 and 5xx."""
+    if http_code >= 500 or http_code in (408, 429):
         return UNREACHABLE
     return FAILED if http_code == 409 else USAGE
 

@@ -141,20 +141,18 @@ def options_of(
     dry_run: bool,
     max_errors: str | None,
     rate: float | None,
-    if_busy: str,
-    if_same: str = "refuse",
+    if_busy: str | None,
+    if_same: str | None = None,
     *,
     raw: bool = False,
     suspicions: str | None = None,
     notify: str | None = None,
 ) -> dict[str, Any]:
-    """The options of a job, as the API takes them."""
-    given = {"max_errors": arguments.row_errors(max_errors), "rows_per_second": rate}
-    given |= {"suspicions": suspicions, "notify": notify}
+    """The options of a job that are given, as the API takes them."""
+    given = {"max_errors": arguments.row_errors(max_errors), "rows_per_second": rate, "if_busy": if_busy}
+    given |= {"if_same": if_same, "suspicions": suspicions, "notify": notify}
     return {
         "dry_run": dry_run,
-        "if_busy": if_busy,
         **({"raw": True} if raw else {}),
-        **({"if_same": if_same} if if_same != "refuse" else {}),
         **{name: value for name, value in given.items() if value is not None},
     }

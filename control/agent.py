@@ -19,7 +19,7 @@ from control.authorization.senders import BY_TOPIC, Headers, header_of, is_asked
 from control.creation.admission import Catalog, holder
 from control.creation.queue import take_turns
 from control.creation.same_file import AppliedFiles
-from control.entry import Head, job_named, readable, surplus_problem
+from control.entry import Head, command_in, job_named, readable, surplus_problem
 from control.errors import Rejected, UndecidedError, UnwrittenError
 from control.jobtable import JobTable
 from control.machine.context import Context
@@ -30,7 +30,7 @@ from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import trace_headers
 from schemas.bounds import LAST_MOMENT, moment
 from schemas.job import ENDED, Job
-from schemas.messages.codec import UndecodableError, decode
+from schemas.messages.codec import UndecodableError
 from schemas.messages.commands import Command
 from schemas.messages.events import CommandRejected, JobEvent
 from schemas.messages.request_headers import ORIGIN_HEADER, as_asked
@@ -186,7 +186,7 @@ class ControlAgent:
         if named is not None and await self._left_alone(value, named, context):
             return
         try:
-            command: Command = decode(value, Command)
+            command = command_in(value)
         except UndecodableError as error:
             log.warning(
                 "command at offset %d can't be read: %s",

@@ -15,6 +15,7 @@ from schemas.messages.codec import UndecodableError, decode, encode
 from schemas.messages.commands import Command, InputEnded, Report, TimerDue
 from schemas.messages.events import History
 from schemas.messages.plans import Plan
+from schemas.other_forms import in_full, may_have
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -49,6 +50,23 @@ def job_named(data: bytes | None) -> Head | None:
     return head
 
 
+def command_in(data: bytes | None) -> Command:
+    """The command that a record is; it may have one of the forms of `in_full`.
+
+    Raises:
+        UndecodableError: it is none.
+    """
+    if data is not None and may_have(data):
+        try:
+            data = encode(in_full(decode(data, dict[str, Any])))
+        except UndecodableError:
+            pass  # which the types of commands say better
+        except ValueError as error:
+            raise UndecodableError(str(error)) from error
+    command: Command = decode(data, Command)
+    return command
+
+
 def surplus_problem(data: bytes, command: Command) -> str | None:
     """The first field, in words, that a request has and its type has not, also in nested objects; None: there is none.
 
@@ -58,7 +76,7 @@ def surplus_problem(data: bytes, command: Command) -> str | None:
     if not is_asked(command):
         return None
     try:
-        fields: dict[str, Any] = decode(data, dict[str, Any])
+        fields: dict[str, Any] = in_full(decode(data, dict[str, Any]))
     except UndecodableError as error:  # a decoder that knows the fields has passed over what is in the others
         return f"a field that there is not can't be read: {error}"
     return unknown_field(fields, type(command))

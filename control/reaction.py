@@ -136,6 +136,7 @@ def rejection(command: Command, verdict: Rejected, context: Context) -> CommandR
         message=verdict.message,
         details=verdict.details,
         by=getattr(command, "by", None),
+        reason=_cut(getattr(command, "reason", None)),
     )
 
 

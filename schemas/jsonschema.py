@@ -17,6 +17,7 @@ from schemas.messages.lanes import LaneRecord
 from schemas.messages.plans import Plan
 from schemas.messages.progress import LaneProgress, RowError
 from schemas.messages.webhooks import Delivery, Webhook
+from schemas.other_forms import describe_names, describe_sources
 from schemas.policies.principals import PrincipalRecord
 from schemas.policies.security import SecurityEvent
 from schemas.topics import TopicName
@@ -79,15 +80,14 @@ MESSAGES: dict[TopicName, tuple[Any, str, str]] = {
 
 def json_schemas() -> dict[str, dict[str, Any]]:
     """File name (``<topic>.json``) -> JSON Schema document."""
-    return {
-        f"{topic}.json": {
-            **msgspec.json.schema(message),
-            "$schema": _DRAFT,
-            "title": title,
-            "description": description,
-        }
-        for topic, (message, title, description) in MESSAGES.items()
-    }
+    documents = {}
+    for topic, (message, title, description) in MESSAGES.items():
+        schema = msgspec.json.schema(message)
+        if topic == "commands":
+            describe_names(schema["$defs"]["Options"])
+            describe_sources(schema["$defs"]["CreateJob"])
+        documents[f"{topic}.json"] = {**schema, "$schema": _DRAFT, "title": title, "description": description}
+    return documents
 
 
 def as_text(document: dict[str, Any]) -> str:

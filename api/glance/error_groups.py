@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from api.elastic.documents import Documents
+from api.errors import require_kept
 from api.glance.models import ErrorGroup, ErrorGroups, FirstRow
 from api.jobs.reading.job_view import progress
 from api.jobs.reading.row_pages import WHAT
@@ -24,7 +25,8 @@ _NONE: Final = ""
 
 
 async def groups_of(parts: Services, job: Job, most: int = MOST_GROUPS) -> ErrorGroups:
-    """The groups of a job's row errors. Raises as `error_groups`."""
+    """The groups of a job's row errors. Raises as `error_groups`, and RemovedError."""
+    require_kept(job, "row_errors")
     done = progress(job, parts.view.lanes(job.id), None)
     index = index_name(parts.settings.prefix, "errors")
     return await error_groups(parts.documents, index, job.id, done.rows_applied + done.rows_failed, most)

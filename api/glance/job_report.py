@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from api.errors import ApiError
+from api.errors import ApiError, RemovedError
 from api.glance.error_groups import groups_of
 from api.glance.models import ErrorGroups, JobReport, Times
 from api.jobs.reading.history import entries
@@ -77,6 +77,8 @@ async def _errors(parts: Services, job: Job) -> ErrorGroups | None:
         return None
     try:
         return await groups_of(parts, job, MOST_REASONS)
+    except RemovedError:
+        return None
     except ApiError as error:
         if error.code != 503:
             raise

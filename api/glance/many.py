@@ -135,24 +135,27 @@ def _timer_only(job: Job, asked: ManyRequest) -> bool:
     return asked.action == "pause" and asked.resume_at is not None and job.state in RESTING
 
 
-def _legality(job: Job, asked: ManyRequest) -> str | Rejected:
-    body = ActionRequest(keep_rows=asked.keep_rows, resume_at=asked.resume_at)
-    return legality(job, COMMANDS[asked.action](job.id, "", body))
-
-
-async def _one(parts: Services, asking: Caller, asked: ManyRequest, job: Job, beside: int) -> Outcome:
-    if _legality(job, asked) == "already" and job.state not in RESTING:
-        return _standing(asked, job)  # it is on its way there
-    body = ActionRequest(
+def _body(asked: ManyRequest) -> ActionRequest:
+    """What each single job is asked for."""
+    return ActionRequest(
         reason=asked.reason,
         keep_rows=asked.keep_rows,
         resume_at=asked.resume_at,
         force=asked.force,
         partial=asked.partial,
     )
+
+
+def _legality(job: Job, asked: ManyRequest) -> str | Rejected:
+    return legality(job, COMMANDS[asked.action](job.id, "", _body(asked)))
+
+
+async def _one(parts: Services, asking: Caller, asked: ManyRequest, job: Job, beside: int) -> Outcome:
+    if _legality(job, asked) == "already" and job.state not in RESTING:
+        return _standing(asked, job)  # it is on its way there
     timeout = ANSWER_SECONDS + beside / _JOBS_A_SECOND
     try:
-        return _standing(asked, await carry_out(parts, job, asking, asked.action, body, timeout))
+        return _standing(asked, await carry_out(parts, job, asking, asked.action, _body(asked), timeout))
     except ApiError as error:
         recorded = error.details.get("recorded", False)
         return _outcome(parts.view.jobs.get(job.id, job), "unanswered" if recorded else "refused", error.message)

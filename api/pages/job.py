@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors import ApiError
+from api.errors import ApiError, RemovedError
 from api.jobs.reading.dry_runs import preview_of
 from api.jobs.reading.event_stream import event_source
 from api.jobs.reading.job_view import job_view
@@ -164,14 +164,16 @@ async def part_of_job(
 ) -> Response:
     """Answer with the part alone to htmx, and with a page around it to a browser without scripts."""
     job, parts = await visible_job(request), services(request)
-    values, problem = {}, None
+    values, problem, again = {}, None, False
     try:
         values = await found(parts, job)
+    except RemovedError as error:
+        problem = error.message
     except ApiError as error:
         if error.code != 503:
             raise
-        problem = error.message  # the rest of the page is true all the same, and this part asks again
-    values |= {"problem": problem, **shown(request, job)}
+        problem, again = error.message, True  # the rest of the page is true all the same, and this part asks again
+    values |= {"problem": problem, "again": again, **shown(request, job)}
     if rendering.wants_fragment(request):
         return rendering.fragment(template, **values)
     return rendering.page(request, "part.html", part=template, **values)

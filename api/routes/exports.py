@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from api.jobs.creation.estimates import estimate_of
 from api.jobs.creation.job_request import Admission
+from api.jobs.creation.options_body import options_body_as
 from api.models.requests import Estimate, EstimateRequest
 from api.web.bodies import short_body
-from api.web.parsing import body_as
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, refusal, unavailable
 from api.web.services import caller, caught_up, services
@@ -24,7 +24,7 @@ from schemas.policies.principals import Role
 async def estimate_export(request: Request) -> Response:
     """The number of rows and the size of an export that is not started."""
     parts, asking = services(request), caller(request)
-    asked = body_as(await short_body(request), EstimateRequest)
+    asked, _ = options_body_as(await short_body(request), EstimateRequest)
     await caught_up(parts)
     admission = Admission(new_job_id(now_ms(), secrets.randbits(35)), asking, parts.catalog)
     return json_answer(await estimate_of(parts, admission, asked))

@@ -13,7 +13,7 @@ from api.glance.models import ErrorGroups, JobReport, Series
 from api.glance.rows_over_time import series_of
 from api.routes.answers import JOB
 from api.web.responses import json_answer
-from api.web.routing import Answer, Endpoint
+from api.web.routing import Answer, Endpoint, refusal
 from api.web.services import services, visible_job
 from schemas.policies.principals import Role
 
@@ -60,7 +60,7 @@ ENDPOINTS: Final = (
         get_error_groups,
         "getErrorGroups",
         "Row errors by column and reason, the largest group first",
-        (Answer(200, "The groups", ErrorGroups),),
+        (Answer(200, "The groups", ErrorGroups), refusal(404, "There is no such job, or its row errors were removed")),
         role=Role.VIEWER,
     ),
 )

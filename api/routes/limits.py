@@ -13,6 +13,7 @@ from api.models.installation import LimitList
 from api.web.responses import json_answer
 from api.web.routing import Answer, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, caught_up, services
+from control.creation.admission import is_organisation
 from schemas.policies.principals import Role
 
 _ORGANISATION: Final = Parameter("organisation", "Whose; left out: the caller's own, or `default`", str)
@@ -27,6 +28,8 @@ async def get_limits(request: Request) -> Response:
     named = request.query_params.get(_ORGANISATION.name)
     own = sorted(asking.organisations or ())
     organisation = named if named is not None else own[0] if own else "default"
+    if not is_organisation(organisation):
+        raise invalid(f"organisation {organisation[:80]!r} is not a name that can be used")
     if not asking.may_see(organisation):
         raise ApiError(404, f"there is no organisation {organisation[:80]!r} that you may see")
     await caught_up(parts)

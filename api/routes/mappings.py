@@ -10,16 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from api.errors import ApiError, invalid
+from api.jobs.creation.options_body import options_body_as
 from api.mappings import no_such_mapping
 from api.models.mappings import MappingBody, MappingList, MappingView
 from api.web.bodies import short_body
-from api.web.parsing import body_as
 from api.web.responses import json_answer
 from api.web.routing import JSON, Answer, Body, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, services
 from control.creation.admission import is_organisation
 from runtime.clock import now_ms
 from schemas import bounds
+from schemas.other_forms import with_own_names
 from schemas.policies.principals import Role
 
 _PATH: Final = "/v1/mappings/{name}"
@@ -60,7 +61,7 @@ async def get_mapping(request: Request) -> Response:
 async def save_mapping(request: Request) -> Response:
     """Keep a mapping under a name."""
     parts, whose = services(request), _own(request)
-    body = body_as(await short_body(request), MappingBody)
+    body, _ = options_body_as(await short_body(request), MappingBody, with_own_names)
     name = request.path_params["name"]
     view = await parts.mappings.save(
         whose,
@@ -89,7 +90,7 @@ def _organisation(request: Request) -> str:
 def _own(request: Request) -> str:
     whose = _organisation(request)
     if not caller(request).may_see(whose):
-        raise ApiError(403, f"this API key may not act for organisation {whose}")
+        raise ApiError(403, f"this API key may not act for organisation {whose}", {"organisation": whose})
     return whose
 
 

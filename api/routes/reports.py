@@ -8,7 +8,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors import invalid, removed
+from api.errors import invalid
 from api.glance.installation import installation, surroundings
 from api.glance.models import Installation
 from api.jobs.reading.changes import change_page
@@ -24,9 +24,7 @@ from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Endpoint, Parameter, refusal, unavailable
 from api.web.services import caller, caught_up, services, visible_job
-from schemas.job import Job
 from schemas.policies.principals import Role
-from schemas.policies.retention import StoreName
 
 _ERRORS_LIMIT = 100
 _LAST_ROW = 2**62
@@ -46,16 +44,9 @@ async def get_history(request: Request) -> Response:
     return json_answer(HistoryPage(job_id=job.id, history=await history_of(parts, job), earlier=earlier))
 
 
-def _require(job: Job, store: StoreName, what: str) -> None:
-    problem = removed(job, store, what)
-    if problem is not None:
-        raise problem
-
-
 async def get_errors(request: Request) -> Response:
     """A page of a job's row errors."""
     job, parts = await visible_job(request), services(request)
-    _require(job, "row_errors", "the row errors")
     text = request.query_params.get(_LIKE.name)
     like = None if text is None else whole_number(_LIKE.name, text, 0, _LAST_ROW)
     return json_answer(await errors_of(parts, job, *_page(request), like))
@@ -64,14 +55,12 @@ async def get_errors(request: Request) -> Response:
 async def get_errors_csv(request: Request) -> Response:
     """All of a job's row errors, as CSV."""
     job, parts = await visible_job(request), services(request)
-    _require(job, "row_errors", "the row errors")
     return await errors_csv(parts, job)
 
 
 async def get_preview(request: Request) -> Response:
     """What a dry run has found so far."""
     job, parts = await visible_job(request), services(request)
-    _require(job, "previews", "the first rows")
     return json_answer(await preview_of(parts, job))
 
 
@@ -157,7 +146,10 @@ ENDPOINTS: Final = (
         get_errors,
         "getErrors",
         "Row errors, by row",
-        (Answer(200, "A page", RowErrorPage), refusal(404, "There is no such job, or no row error of the row `like`")),
+        (
+            Answer(200, "A page", RowErrorPage),
+            refusal(404, "There is no such job, its row errors were removed, or there is none of the row `like`"),
+        ),
         (_LIMIT, _AFTER, _LIKE),
         role=Role.VIEWER,
     ),
@@ -167,7 +159,10 @@ ENDPOINTS: Final = (
         get_errors_csv,
         "getErrorsCsv",
         "All row errors",
-        (Answer(200, "The rows, and why not", CSV, {"Content-Disposition": "What to call the file"}),),
+        (
+            Answer(200, "The rows, and why not", CSV, {"Content-Disposition": "What to call the file"}),
+            refusal(404, "There is no such job, or its row errors were removed"),
+        ),
         role=Role.VIEWER,
     ),
     Endpoint(
@@ -176,7 +171,10 @@ ENDPOINTS: Final = (
         get_preview,
         "getPreview",
         "What a dry run has found: counts, first row errors, first rows as they would be stored",
-        (Answer(200, "The preview", Preview), refusal(404, "There is no such job, or it is no dry run")),
+        (
+            Answer(200, "The preview", Preview),
+            refusal(404, "There is no such job, it is no dry run, or what it has found was removed"),
+        ),
         role=Role.VIEWER,
     ),
     Endpoint(
@@ -185,7 +183,10 @@ ENDPOINTS: Final = (
         get_changes,
         "getChanges",
         "What a dry run would change, by row",
-        (Answer(200, "A page", ChangePage), refusal(404, "There is no such job, or it is no dry run")),
+        (
+            Answer(200, "A page", ChangePage),
+            refusal(404, "There is no such job, it is no dry run, or what it has found was removed"),
+        ),
         (_LIMIT, _AFTER),
         role=Role.VIEWER,
     ),
@@ -197,7 +198,7 @@ ENDPOINTS: Final = (
         "Every change that a dry run would make, a line for each value",
         (
             Answer(200, "The changes", CSV, {"Content-Disposition": "What to call the file"}),
-            refusal(404, "There is no such job, or it is no dry run"),
+            refusal(404, "There is no such job, it is no dry run, or what it has found was removed"),
         ),
         role=Role.VIEWER,
     ),
@@ -209,7 +210,9 @@ ENDPOINTS: Final = (
         "What a rollback has done with each row: restored, kept as others have changed it since, or failed",
         (
             Answer(200, "A page", UndonePage),
-            refusal(404, "There is no such job, it was not rolled back, or its rows are all its own"),
+            refusal(
+                404, "There is no such job, it was not rolled back, its rows are all its own, or the list was removed"
+            ),
         ),
         (_OUTCOME, _LIMIT, _AFTER),
         role=Role.VIEWER,
@@ -222,7 +225,9 @@ ENDPOINTS: Final = (
         "The same, all of it",
         (
             Answer(200, "The rows", CSV, {"Content-Disposition": "What to call the file"}),
-            refusal(404, "There is no such job, it was not rolled back, or its rows are all its own"),
+            refusal(
+                404, "There is no such job, it was not rolled back, its rows are all its own, or the list was removed"
+            ),
         ),
         (_OUTCOME,),
         role=Role.VIEWER,

@@ -90,6 +90,7 @@ class _LimitedH11(h11.Connection):
     def __init__(self) -> None:
         super().__init__(h11.SERVER, MOST_HEAD_BYTES)
         self.left = _EVENTS_A_TURN
+        self.head_is_too_long = False
 
     def next_event(self) -> Any:
         if self.left <= 0:
@@ -100,6 +101,7 @@ class _LimitedH11(h11.Connection):
             end = _HEAD_END.search(waiting)
             head = waiting[: end.start()] if end else waiting
             if len(head) > MOST_HEAD_BYTES or head.count(b"\n") > MOST_HEADERS:
+                self.head_is_too_long = True
                 raise h11.RemoteProtocolError("the head is too long", error_status_hint=431)
         self.left -= 1
         return super().next_event()
@@ -233,10 +235,10 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Called when h11 can't parse a request; nothing more can be read from the connection then."""
-        self._refuse(
-            400,
-            f"this is no HTTP request, or its headers exceed {MOST_HEAD_BYTES // 1024} KiB or {MOST_HEADERS} lines",
-        )
+        if self.conn.head_is_too_long:
+            self._refuse(431, f"the headers exceed {MOST_HEAD_BYTES // 1024} KiB or {MOST_HEADERS} lines")
+        else:
+            self._refuse(400, "this is no HTTP request")
 
     def _refuse(self, code: int, message: str) -> None:
         """Answer with an error body, and close; an answer that has begun already is cut off."""

@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 
 def body_as(data: bytes, kind: type[T]) -> T:
-    """A JSON body as a struct; an empty one is an empty object.
+    """A JSON body as a struct; one that is empty, or white space, is an empty object.
 
     Raises:
         ApiError: 400, with what does not fit and the fields that there are.
     """
     try:
-        body: T = decode(data or b"{}", kind)
+        body: T = decode(data if data.strip() else b"{}", kind)
     except UndecodableError as error:
         if isinstance(error.__cause__, msgspec.ValidationError):
             raise _unfit(error, kind) from error

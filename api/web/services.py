@@ -38,7 +38,6 @@ from control.creation.admission import Catalog
 from control.creation.quotas import exceeded
 from runtime.files.storage import Storage
 from runtime.settings import Settings
-from schemas.ids import JOB_ID
 from schemas.job import Job, Options
 
 _WAITING_SHARE: Final = 4
@@ -158,7 +157,7 @@ async def visible_job(request: Request) -> Job:
     job_id = request.path_params["job_id"]
     job = services(request).view.jobs.get(job_id)
     if job is None or not requester.may_see(job.organisation):
-        raise no_such_job(job_id if JOB_ID.match(job_id) else "with this id")
+        raise no_such_job(job_id)
     request.state.job_id = job_id  # for the access log
     return job
 

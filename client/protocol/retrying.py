@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-RETRIED: Final = frozenset({429, 502, 503, 504})
+RETRIED: Final = frozenset({408, 429, 502, 503, 504})
 """Statuses after which the same request may succeed a little later."""
 _LONGEST_ADVICE_SECONDS: Final = 60.0
 """A longer Retry-After is not waited for: the caller is told."""

@@ -44,12 +44,12 @@ def limits(organisation: str | None = None) -> Steps[LimitList]:
     return asked(Call(method="GET", path="/v1/limits", answer=LimitList, params={"organisation": organisation}))
 
 
-def mappings(organisation: str = "default") -> Steps[MappingList]:
-    """The mappings of columns that an organisation keeps."""
+def mappings(organisation: str | None = None) -> Steps[MappingList]:
+    """The mappings of columns that an organisation keeps; here and below None: the key's own, or ``default``."""
     return asked(Call(method="GET", path="/v1/mappings", answer=MappingList, params={"organisation": organisation}))
 
 
-def mapping(name: str, *, organisation: str = "default") -> Steps[ColumnMapping]:
+def mapping(name: str, *, organisation: str | None = None) -> Steps[ColumnMapping]:
     """One of them.
 
     Raises:
@@ -67,7 +67,7 @@ def save_mapping(
     columns: Mapping[str, str | None] | None = None,
     set: Mapping[str, str] | None = None,  # noqa: A002 - REST's name
     ignore_extra: bool = False,
-    organisation: str = "default",
+    organisation: str | None = None,
 ) -> Steps[ColumnMapping]:
     """Keep a mapping under a name, in place of one that has it; the option ``mapping`` of a job names it.
 
@@ -78,7 +78,7 @@ def save_mapping(
     return asked(Call(method="PUT", path=path("mappings", name), answer=ColumnMapping, params=params, json=body))
 
 
-def remove_mapping(name: str, *, organisation: str = "default") -> Steps[None]:
+def remove_mapping(name: str, *, organisation: str | None = None) -> Steps[None]:
     """Forget a mapping; jobs that it was used for have what it said."""
     return asked(Call(method="DELETE", path=path("mappings", name), params={"organisation": organisation}))
 

@@ -66,9 +66,7 @@ def start(
     options: dict[str, Any] | None = None
     at = when(start_at)
     if (max_errors, rate, if_busy, if_same, suspicions, notify) != (None,) * 6:
-        given = options_of(
-            False, max_errors, rate, if_busy or "refuse", if_same or "refuse", suspicions=suspicions, notify=notify
-        )
+        given = options_of(False, max_errors, rate, if_busy, if_same, suspicions=suspicions, notify=notify)
         tried = {name: value for name, value in dry_run["options"].items() if name not in _AS_TRIED}
         options = {**tried, **given, "dry_run": False}
     made = api.json(acting.start(dry_run["id"], reason=reason, start_at=at, options=options))

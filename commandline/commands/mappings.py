@@ -15,13 +15,13 @@ app = typer.Typer()
 _group = typer.Typer(invoke_without_command=True, no_args_is_help=False)
 app.add_typer(_group, name="mappings", help="List, save and delete mappings of columns that an organisation keeps.")
 
-Organisation = Annotated[str, typer.Option(help="Whose mappings.")]
+Organisation = Annotated[str | None, typer.Option(help="Whose; left out: the key's own, or `default`.")]
 Name = Annotated[str, typer.Argument(help="The mapping's name.")]
 
 
 @_group.callback(invoke_without_command=True)
 @plain_errors
-def list_mappings(context: typer.Context, organisation: Organisation = "default", as_json: AsJson = False) -> None:
+def list_mappings(context: typer.Context, organisation: Organisation = None, as_json: AsJson = False) -> None:
     """List the mappings of an organisation."""
     from client.requests import administration
     from commandline.connection import Api
@@ -36,7 +36,7 @@ def list_mappings(context: typer.Context, organisation: Organisation = "default"
     for mapping in found:
         out(_line(mapping))
     if not found:
-        out(f"Organisation {organisation} has no mappings; `sluice mappings save NAME` keeps one.")
+        out(f"{_whose(organisation)} has no mappings; `sluice mappings save NAME` keeps one.")
 
 
 @_group.command()
@@ -58,7 +58,7 @@ def save(
     from_job: Annotated[
         str | None, typer.Option("--from-job", metavar="ID", help="Take the dataset and columns of this job.")
     ] = None,
-    organisation: Organisation = "default",
+    organisation: Organisation = None,
     as_json: AsJson = False,
 ) -> None:
     """Keep a mapping under a name, in place of one that has it."""
@@ -80,19 +80,23 @@ def save(
     if as_json:
         print_json(kept)
     else:
-        out(f"Kept for organisation {organisation}: {_line(kept)}")
+        out(f"Kept for organisation {kept['organisation']}: {_line(kept)}")
 
 
 @_group.command()
 @plain_errors
-def delete(name: Name, organisation: Organisation = "default") -> None:
+def delete(name: Name, organisation: Organisation = None) -> None:
     """Forget a mapping; jobs that it was used for have what it said."""
     from client.requests.administration import remove_mapping
     from commandline.connection import Api
     from commandline.view.output import out
 
     Api().json(remove_mapping(_path(name), organisation=organisation), look="`sluice mappings`")
-    out(f"Organisation {organisation} has no mapping {name}.")
+    out(f"{_whose(organisation)} has no mapping {name}.")
+
+
+def _whose(organisation: str | None) -> str:
+    return "Your organisation" if organisation is None else f"Organisation {organisation}"
 
 
 def _path(name: str) -> str:

@@ -281,11 +281,17 @@ def show_history(history: Iterable[Json]) -> None:
                 entry["event"] or f"{entry['command']} refused",
                 entry["state"] or "",
                 entry["by"] or "",
-                entry["reason"] or entry["message"] or "",
+                _why(entry),
             )
             for entry in history
         ],
     )
+
+
+def _why(entry: Json) -> str:
+    """Why it happened; of a refusal why it was refused, and why it had been asked for."""
+    reason, message = entry["reason"] or "", entry["message"] or ""
+    return f"{message} (asked for because: {reason})" if reason and message else reason or message
 
 
 def print_file(pieces: Iterable[bytes]) -> None:

@@ -266,6 +266,8 @@ class CommandRejected(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     message: str
     details: dict[str, Any] = {}
     by: str | None = None
+    reason: str | None = None
+    """Why its sender asked for it."""
 
 
 History = JobEvent | CommandRejected

@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from api.errors import invalid
 from api.web.parsing import body_as, object_as
 from schemas.messages.codec import UndecodableError, decode
+from schemas.other_forms import with_own_options
 
 T = TypeVar("T")
 
-_OTHER: Final = "constants"
-_NAME: Final = "set"
 
-
-def options_body_as(data: bytes, kind: type[T]) -> tuple[T, frozenset[str]]:
+def options_body_as(
+    data: bytes, kind: type[T], renamed: Callable[[dict[str, Any]], dict[str, Any]] = with_own_options
+) -> tuple[T, frozenset[str]]:
     """A JSON body that has ``options`` as a struct, and the names of the options that it says.
 
+    `renamed`: gives the options in a body their own names; `with_own_names` where the body itself has them.
+
     Raises:
-        ApiError: as `body_as` and `with_first_names`.
+        ApiError: as `body_as`, and 400 where an option is there under two names.
     """
     try:
-        values: dict[str, Any] = with_first_names(decode(data, dict[str, Any]))
+        values: dict[str, Any] = decode(data, dict[str, Any])
     except UndecodableError:
         return body_as(data, kind), frozenset()  # which says where a number is that is out of all range
+    try:
+        values = renamed(values)
+    except ValueError as error:
+        raise invalid(str(error)) from error
     options = values.get("options")
     return object_as(values, kind), frozenset(options if isinstance(options, dict) else ())
-
-
-def with_first_names(request: dict[str, Any]) -> dict[str, Any]:
-    """A request with ``options.set`` where it says ``options.constants``.
-
-    Raises:
-        ApiError: 400, it says both.
-    """
-    options = request.get("options")
-    if not isinstance(options, dict) or _OTHER not in options:
-        return request
-    if _NAME in options:
-        raise invalid(f"options.{_OTHER} and options.{_NAME} are two names of one option; give one of them")
-    return {**request, "options": {_NAME if name == _OTHER else name: value for name, value in options.items()}}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any, Final
 
-from api.elastic.documents import PAGE_BYTES
-from api.errors import ApiError
+from api.errors import ApiError, require_kept
 from api.jobs.reading.row_errors import csv_lines
-from api.jobs.reading.row_pages import length, row_pages
+from api.jobs.reading.row_pages import row_page, row_pages
 from api.models.reports import ChangePage, Changes, ChangeView
 from api.readmodel.totals import applied_totals
 from api.web.services import Services
@@ -49,29 +47,21 @@ async def change_page(parts: Services, job: Job, limit: int, after: int | None) 
     """Changes of rows above `after`, by row: `limit` of them, fewer if their values are long.
 
     Raises:
-        ApiError: 404, the job is no dry run; 503, Elasticsearch does not answer.
+        ApiError: 404, the job is no dry run, or its changes were removed; 503, Elasticsearch does not answer.
     """
-    _require_dry_run(job)
-    changes: list[ChangeView] = []
-    total, room = 0, PAGE_BYTES
-    async with aclosing(row_pages(parts.documents, _WHAT, _index(parts), job.id, after, limit)) as pages:
-        async for hits, found in pages:
-            total = found
-            changes += [_change(hit["_source"]) for hit in hits]
-            room -= sum(map(length, hits))
-            if room <= 0:
-                break
-    more = len(changes) == limit or room <= 0
-    return ChangePage(job_id=job.id, total=total, changes=changes, next=changes[-1].row if more and changes else None)
+    _require_changes(job)
+    hits, total, more = await row_page(parts.documents, _WHAT, _index(parts), job.id, after, limit)
+    changes = [_change(hit["_source"]) for hit in hits]
+    return ChangePage(job_id=job.id, total=total, changes=changes, next=changes[-1].row if more else None)
 
 
 async def changes_csv(parts: Services, job: Job) -> AsyncIterator[bytes]:
     """All changes, a line for each value: row, change, the key's fields, field, value before, value after.
 
     Raises:
-        ApiError: 404, the job is no dry run; 503, Elasticsearch does not answer.
+        ApiError: 404, the job is no dry run, or its changes were removed; 503, Elasticsearch does not answer.
     """
-    _require_dry_run(job)
+    _require_changes(job)
     dataset = parts.catalog.datasets.get(job.dataset)
     key = list(dataset.primary_key) if dataset else []
     begun = False
@@ -100,10 +90,11 @@ def _change(document: dict[str, Any]) -> ChangeView:
     return ChangeView(**{name: document[name] for name in names})
 
 
-def _require_dry_run(job: Job) -> None:
+def _require_changes(job: Job) -> None:
     if not job.options.dry_run:
         text = f"job {job.id} is no dry run: its counts say what it has done, and its rollback lists what was undone"
         raise ApiError(404, text, {"state": job.state})
+    require_kept(job, "changes")
 
 
 async def _columns(parts: Services, job: Job) -> dict[str, int]:

@@ -10,7 +10,7 @@ from email.utils import formatdate
 from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
-from api.errors import ApiError, removed, unavailable
+from api.errors import ApiError, RemovedError, require_kept, unavailable
 from api.jobs.reading.changes import changes_csv
 from api.jobs.reading.row_errors import csv_pages
 from api.jobs.reading.undone import Bucket, undone_csv
@@ -34,7 +34,8 @@ class Part:
 
 
 async def errors_csv(parts: Services, job: Job) -> Response:
-    """All of a job's row errors, as CSV. Raises as `csv_pages`."""
+    """All of a job's row errors, as CSV. Raises as `csv_pages`, and RemovedError."""
+    require_kept(job, "row_errors")
     dataset = parts.catalog.datasets.get(job.dataset)
     columns = dataset.columns if dataset else ()
     index = index_name(parts.settings.prefix, "errors")
@@ -106,10 +107,12 @@ async def result_file(storage: Storage, job: Job, asked: Headers, head_only: boo
 def result_problem(job: Job) -> ApiError | None:
     """Why a job has no file to download; None: it has one. Pure."""
     details = {"state": job.state}
-    if (gone := removed(job, "results", "the rows")) is not None and job.source.kind == "query":
-        return gone
     if job.source.kind != "query":
         return ApiError(404, f"job {job.id} has no file; only exports have one", details)
+    try:
+        require_kept(job, "results")
+    except RemovedError as error:
+        return error
     match job.state:
         case State.COMPLETED:
             return None

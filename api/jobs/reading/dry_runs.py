@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from api.errors import ApiError, invalid, refused
+from api.errors import ApiError, invalid, refused, require_kept
 from api.jobs.reading.changes import changes_of
 from api.jobs.reading.row_errors import error_page
 from api.jobs.reading.row_pages import row_pages
@@ -30,11 +30,12 @@ async def preview_of(parts: Services, job: Job) -> Preview:
     """What a dry run has found so far.
 
     Raises:
-        ApiError: 404, the job is no dry run; 503, Elasticsearch does not answer.
+        ApiError: 404, the job is no dry run, or its first rows were removed; 503, Elasticsearch does not answer.
     """
     if not job.options.dry_run:
         problem = f"job {job.id} is no dry run, so it has no preview: a job with dry_run (--dry-run) has one"
         raise ApiError(404, problem, {"state": job.state})
+    require_kept(job, "previews")
     prefix, documents = parts.settings.prefix, parts.documents
     errors = await error_page(documents, index_name(prefix, "errors"), job.id, SHOWN, None)
     previews = row_pages(documents, "rows of dry runs are", index_name(prefix, "previews"), job.id, limit=SHOWN)

@@ -27,6 +27,7 @@ def _entry(record: History) -> HistoryEntry:
             command_offset=record.command_offset,
             at=at,
             by=record.by,
+            reason=record.reason,
             details=record.details,
             command=record.command,
             code=record.code,

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from confluent_kafka import KafkaException
 
-from api.errors import KafkaUnavailableError, unavailable
+from api.errors import KafkaUnavailableError, require_kept, unavailable
 from api.jobs.reading.history import entries
 from api.jobs.reading.job_view import job_view
 from api.jobs.reading.paging import Query, newest, page_of
@@ -94,7 +94,8 @@ async def records_of(parts: Services, job: Job) -> list[History]:
 async def errors_of(
     parts: Services, job: Job, limit: int, after: int | None = None, like: int | None = None
 ) -> RowErrorPage:
-    """A page of a job's row errors. Raises as `error_page`."""
+    """A page of a job's row errors. Raises as `error_page`, and RemovedError."""
+    require_kept(job, "row_errors")
     index = index_name(parts.settings.prefix, "errors")
     return await error_page(parts.documents, index, job.id, limit, after, like)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
 from typing import Any
 
-from api.elastic.documents import PAGE_BYTES, Documents
+from api.elastic.documents import Documents
 from api.errors import ApiError
-from api.jobs.reading.row_pages import WHAT, Clause, length, row_pages, row_query
+from api.jobs.reading.row_pages import WHAT, Clause, row_page, row_pages, row_query
 from api.models.reports import RowErrorPage, RowErrorView
 from csvfile.refused_rows import marked
 from schemas.descriptors.datasets import ERROR_COLUMNS
@@ -31,16 +30,8 @@ async def error_page(
         ApiError: 503, Elasticsearch does not answer; 404, the row `like` is no row error (any more).
     """
     only = [] if like is None else await _same_reason(documents, index, job_id, like)
-    errors: list[RowErrorView] = []
-    total, room = 0, PAGE_BYTES
-    async with aclosing(row_pages(documents, WHAT, index, job_id, after, limit, only)) as pages:
-        async for hits, found in pages:
-            total = found
-            errors += [row_error(hit["_source"]) for hit in hits]
-            room -= sum(map(length, hits))
-            if room <= 0:
-                break
-    more = len(errors) == limit or room <= 0
+    hits, total, more = await row_page(documents, WHAT, index, job_id, after, limit, only)
+    errors = [row_error(hit["_source"]) for hit in hits]
     return RowErrorPage(job_id=job_id, total=total, errors=errors, next=errors[-1].row if more else None)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
-from api.elastic.documents import Documents, Hits
+from api.elastic.documents import PAGE_BYTES, Documents, Hits
 
 Clause = dict[str, Any]
 
@@ -34,6 +35,31 @@ def row_pages(
     return documents.pages(
         what, index, row_query(job_id, only), after=place, limit=limit, fresh=after is None, count=True
     )
+
+
+async def row_page(
+    documents: Documents,
+    what: str,
+    index: str,
+    job_id: str,
+    after: int | None,
+    limit: int,
+    only: Sequence[Clause] = (),
+) -> tuple[Hits, int, bool]:
+    """One page of them for a caller: `limit` documents, fewer if their values are long; how many there are in all; and
+    whether any come behind it. Arguments and errors as `row_pages` has them.
+    """
+    shown: Hits = []
+    total, room = 0, PAGE_BYTES
+    async with aclosing(row_pages(documents, what, index, job_id, after, limit + 1, only)) as pages:
+        async for hits, found in pages:
+            total = found
+            for hit in hits:
+                if len(shown) == limit or room <= 0:
+                    return shown, total, True
+                shown.append(hit)
+                room -= length(hit)
+    return shown, total, False
 
 
 def row_query(job_id: str, only: Sequence[Clause] = ()) -> dict[str, Any]:

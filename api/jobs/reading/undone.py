@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, Final, Literal
 
-from api.errors import ApiError
+from api.errors import ApiError, require_kept
 from api.jobs.reading.row_errors import csv_lines
 from api.models.reports import UndonePage, UndoneRow
 from api.readmodel.totals import applied_totals, undone_totals
@@ -26,7 +26,8 @@ async def undone_page(
     """What became of rows above `after`, by row: `limit` of them in these buckets.
 
     Raises:
-        ApiError: 404, the job was never rolled back, or keeps no such list; 503, Elasticsearch does not answer.
+        ApiError: 404, the job was never rolled back, keeps no such list, or it was removed; 503, Elasticsearch does
+            not answer.
     """
     _require_list(job)
     rows: list[UndoneRow] = []
@@ -132,3 +133,4 @@ def _require_list(job: Job) -> None:
         raise ApiError(
             404, f"job {job.id} was not rolled back, so there is no list of what was undone", {"state": job.state}
         )
+    require_kept(job, "undone")

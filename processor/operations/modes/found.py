@@ -12,7 +12,6 @@ import msgspec
 from elasticsearch import AsyncElasticsearch
 
 from processor.elastic.answers import Answer
-from processor.elastic.bulk import BulkSink
 from processor.elastic.reading import Hit, find, get_docs
 from processor.operations.modes.portions import Portions, fitting
 from processor.operations.work import Work
@@ -71,10 +70,11 @@ class Documents:
 
     client: AsyncElasticsearch | None = None
     """A client whose answers are bytes; None: that of the work."""
-    refreshed: WeakKeyDictionary[BulkSink, dict[tuple[str, str], tuple[int, int]]] = field(
+    refreshed: WeakKeyDictionary[AsyncElasticsearch, dict[tuple[str, str], tuple[int, int]]] = field(
         default_factory=WeakKeyDictionary, repr=False, compare=False
     )
-    """Sink -> job and index -> the run and the epoch in which the index was refreshed last."""
+    """Client -> job and index -> the run and the epoch in which the index was refreshed last. (Each work has a sink of
+    its own; the client is the worker's.)"""
     portions: Portions = field(default_factory=Portions, repr=False, compare=False)
     scattered: Portions = field(default_factory=lambda: Portions(1), repr=False, compare=False)
     """How many documents' images are read at once where each may be in a group with those of others."""
@@ -135,7 +135,7 @@ class Documents:
 
     async def refresh_once(self, work: Work, index: str) -> None:
         """As `refresh`, unless this worker has done it in this epoch and run of the job."""
-        job, done = work.job, self.refreshed.setdefault(work.sink, {})
+        job, done = work.job, self.refreshed.setdefault(work.sink.client, {})
         key, now = (job.id, index), (job.run, job.epoch)
         if done.get(key) != now:
             await self.refresh(work, index)

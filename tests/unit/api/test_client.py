@@ -432,6 +432,15 @@ def test_limits_are_a_table_or_json(terminal: Terminal) -> None:
     assert json.loads(terminal.run("limits", "--json"))["organisation"] == "default"
 
 
+def test_a_start_keeps_the_options_of_the_dry_run_that_it_does_not_name(terminal: Terminal, people: str) -> None:
+    terminal.finish()
+    tried = ("--dry-run", "--if-busy", "queue", "--if-same", "allow", "--max-errors", "9")
+    terminal.run("upload", people, "--dataset", "people", *tried)
+    made = json.loads(terminal.run("start", "last", "--rate", "5", "--json"))
+    expected = {"if_busy": "queue", "if_same": "allow", "max_errors": 9, "rows_per_second": 5.0}
+    assert made["options"] == expected
+
+
 def test_a_purge_waits_until_nothing_is_left_and_tells_what_keeps_it(terminal: Terminal, tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_bytes(PEOPLE + ROW)

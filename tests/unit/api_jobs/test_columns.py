@@ -117,6 +117,13 @@ def test_constants_are_another_name_of_what_is_set(served: Served) -> None:
     both = make_job(client, file, options={"constants": {"country": "NL"}, "set": {"country": "NL"}})
     assert both.status_code == 400 and "two names of one option" in both.json()["error"]["message"]
     assert len(log.sent) == 2
+    export = {"operation": "export", "dataset": "people", "from": "2026-01-01"}
+    estimate = client.post("/v1/exports/estimate", json={**export, "options": {"constants": {"country": "NL"}}})
+    assert "unknown field" not in estimate.text, estimate.text
+    kept = client.put("/v1/mappings/old", json={"dataset": "people", "constants": {"country": "NL"}})
+    assert "unknown field" not in kept.text, kept.text
+    described = client.get("/openapi.json").json()["components"]["schemas"]["Options"]["properties"]
+    assert described["constants"]["additionalProperties"] == described["set"]["additionalProperties"]
 
 
 def test_rows_of_the_inbox_may_have_constants(served: Served) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from api.readmodel.seen import JobSeen
+from schemas.job import LaneTotals, State
 from schemas.messages.commands import PauseJob
 from schemas.messages.events import JobEvent
-from tests.support.api.pages import OWN, Served, text_of
+from tests.support.api.pages import OWN, Served, some_job, text_of
 from tests.support.api.stub import complete, make_job, rest, stub
 
 
@@ -91,6 +93,15 @@ def test_a_filter_means_the_jobs_that_fit_and_names_mean_themselves(served: Serv
     named = act(client, action="resume", jobs=[a, c, "nobodys"]).json()
     assert {item["id"]: item["outcome"] for item in named["outcomes"]} == {a: "done", c: "done", "nobodys": "refused"}
     assert states(client) == {a: "RUNNING", b: "PAUSED", c: "RUNNING"}
+
+
+def test_a_filter_means_jobs_whose_documents_were_kept_where_a_rollback_is_forced(served: Served) -> None:
+    client, log = served
+    kept = some_job(State.ROLLED_BACK, mode="upsert", phase="undo", undone=LaneTotals(rows_kept=3), ended_at=1)
+    log.live.take([JobSeen(kept.id, kept)])
+    asked = {"action": "rollback", "filter": {"organisation": [kept.organisation]}, "preview": True}
+    assert act(client, **asked).json()["jobs"] == 0
+    assert act(client, **asked, force=True).json()["jobs"] == 1
 
 
 @pytest.mark.parametrize(

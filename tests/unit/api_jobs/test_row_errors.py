@@ -7,8 +7,10 @@ import csv
 import io
 from typing import Any, cast
 
+import pytest
+
 from api.elastic.documents import Documents
-from api.jobs.reading.row_errors import csv_pages
+from api.jobs.reading.row_errors import csv_pages, error_page
 from csvfile.header import read_header
 from runtime.datasets import load_datasets
 from schemas.descriptors.datasets import ERROR_COLUMNS
@@ -93,6 +95,22 @@ def test_of_a_file_that_was_an_errors_csv_only_the_own_columns_are_kept() -> Non
 def test_without_errors_it_has_the_datasets_columns() -> None:
     _, (header,) = errors_csv()
     assert header == [*PEOPLE.columns, *ERROR_COLUMNS]
+
+
+@pytest.mark.parametrize(("rows", "limit", "pages"), [(1, 1, 1), (4, 2, 2), (5, 2, 3), (0, 3, 1)])
+def test_the_last_page_names_no_next_one(rows: int, limit: int, pages: int) -> None:
+    async def told() -> list[tuple[int, int | None]]:
+        documents = Documents(cast(Any, StubIndex(*(error(row) for row in range(1, rows + 1)))))
+        after: int | None = None
+        found: list[tuple[int, int | None]] = []
+        while not found or after is not None:
+            page = await error_page(documents, "sluice-errors", "j1", limit, after)
+            after = page.next
+            found.append((len(page.errors), after))
+        return found
+
+    found = asyncio.run(told())
+    assert (len(found), sum(shown for shown, _ in found)) == (pages, rows)
 
 
 def test_pages_follow_one_another_by_row() -> None:

@@ -7,6 +7,7 @@ from itertools import islice
 from hypothesis import given
 from hypothesis import strategies as st
 
+from client.protocol.retrying import RETRIED
 from runtime.network.retrying import RETRIED_STATUSES, Backoff
 
 
@@ -23,6 +24,11 @@ def test_a_pause_is_any_part_of_its_bound(fractions: list[float]) -> None:
     bounds = Backoff(first=0.5, longest=5.0, fraction=lambda: 1.0).pauses()
     for part, pause, bound in zip(fractions, islice(pauses, len(fractions)), bounds, strict=False):
         assert pause == part * bound
+
+
+def test_the_client_repeats_after_the_same_answers() -> None:
+    """It imports nothing of the server's, and so has the rule a second time."""
+    assert RETRIED == RETRIED_STATUSES
 
 
 def test_a_refusal_of_the_request_itself_is_not_retried() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from processor.elastic.bulk import BulkSink
 from processor.errors import FencedError
@@ -34,6 +36,21 @@ class Indices:
 
 def work(client: Indices, name: str = "pets", gate: Callable[[], None] = lambda: None) -> Work:
     return Work(world_in(State.ROLLING_BACK).job(), Dataset(name, ()), "sluice", BulkSink(client), gate, at=17)  # type: ignore[arg-type]
+
+
+def test_an_index_is_refreshed_once_for_all_batches_of_a_job() -> None:
+    """Each batch has a work of its own, with a sink of its own: a refresh for each would cost more than the batch."""
+    client, documents = Indices(), Documents()
+    first = work(client)
+    batches = [replace(first, sink=first.sink.of(first.job.id)) for _ in range(5)]
+    resumed = [replace(batch, job=structs.replace(batch.job, epoch=batch.job.epoch + 1)) for batch in batches]
+
+    async def story() -> None:
+        for batch in (*batches, *resumed):
+            await documents.refresh_once(batch, batch.data_index)
+
+    asyncio.run(story())
+    assert client.refreshed == ["sluice-data-pets"] * 2, "once for each epoch"
 
 
 def rolled_back(works: list[Work], rows: int, turns: int = 20) -> None:
