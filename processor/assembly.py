@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping
 
 from control.jobtable import JobTable
+from processor.blocked import Blocked
 from processor.elastic.bulk import BulkSink
 from processor.elastic.generations import Generations
 from processor.engine import Engine
@@ -63,7 +64,8 @@ def make_engine(
 
     `reader` reads parked blocks again; `read_lane_records` reads what the last owners of partitions have left.
     """
-    lanes = Lanes()
+    lanes, blocked = Lanes(), Blocked()
+    sink.blocked = blocked
     woken = asyncio.Event()
     tasks = WorkerTasks(woken.set)
     failures = JobFailures(jobs, lanes, publisher, tasks.reports)
@@ -80,6 +82,7 @@ def make_engine(
         failures.lane_broken,
         keys.find,
         lambda job_id: inspections.wants_first(job_id),
+        lambda job: batches.is_held(job),
     )
     gates = Gates(lease, jobs, lanes)
 
@@ -88,7 +91,7 @@ def make_engine(
         return most if most < settings.block_bytes else None
 
     generations = Generations(settings.prefix, sink, clock)
-    troubles = Troubles(jobs, lanes, checkpoints)
+    troubles = Troubles(jobs, lanes, checkpoints, blocked)
     works = WorkFactory(
         operations,
         datasets,
@@ -130,8 +133,15 @@ def make_engine(
         metrics=metrics,
         tasks=tasks.batches,
         clock=clock,
+        blocked=blocked,
         woken=woken,
     )
+
+    def others_may_go_on() -> None:
+        woken.set()
+        room.look_again()
+        refill.wake()
+
     kept = stores(settings, storage, sink, keys, clock)
 
     async def report_emptied(report: StoresEmptied) -> None:
@@ -184,5 +194,7 @@ def make_engine(
         clock,
     )
     sink.on_degraded = troubles.of_elasticsearch
+    blocked.on_told = lambda who, reason: troubles.of_elasticsearch(reason, who)
+    blocked.on_changed = others_may_go_on
     sink.on_request = metrics.request_done
     return engine

@@ -124,6 +124,7 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
             config.late_request_seconds,
             writer=undecoded,
             batch_bytes=config.bulk_bytes,
+            shard_seconds=config.request_timeout_seconds / 2,
         ),
         publisher,
         reader,

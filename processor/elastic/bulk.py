@@ -11,8 +11,9 @@ from typing import Any, Final, TypeVar, cast
 from elastic_transport import ConnectionTimeout
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
+from processor.blocked import Blocked, PutOffs
 from processor.elastic.answers import FILTER, Answer, RequestOutcome, all_done, decoded, outcome_of, read_answers
-from processor.elastic.items import portions_of, size_of, text_of
+from processor.elastic.items import names_index, portions_of, size_of, text_of
 from processor.elastic.pacing import Pace
 from processor.elastic.unanswered import Fate, Tries, fate_of
 from processor.errors import CannotGoOnError, FencedError, PutOffError, StoppedError, UnansweredError
@@ -46,6 +47,7 @@ class BulkSink:
         backoff: Backoff = BACKOFF,
         writer: AsyncElasticsearch | None = None,
         batch_bytes: int = BULK_BYTES,
+        shard_seconds: float | None = None,
     ) -> None:
         """`in_flight`: requests that Elasticsearch is given at once; more of them wait here, made but not sent.
 
@@ -55,25 +57,37 @@ class BulkSink:
 
         `batch_bytes`: bytes that a batch of rows is made of, or reads, at about. Its documents are longer than its
         rows; items of more than twice these bytes are sent in several requests.
+
+        `shard_seconds`: Elasticsearch waits so long for a shard that is away before it says so; let it be less than the
+        client waits for an answer. None: a minute, its default.
         """
         self.client = client
         self.batch_bytes = batch_bytes
         self._writer = writer or client
+        self._waits: dict[str, Any] = {} if shard_seconds is None else {"timeout": f"{shard_seconds * 1000:.0f}ms"}
         self._pace = Pace(in_flight, clock.monotonic)
-        self._owner = ""
+        self.blocked = Blocked()
+        """The jobs whose requests are put off; the same for all sinks of a worker."""
+        self._job_id = self._dataset = self._index = ""
         self._late_seconds = late_seconds
         self._clock = clock
         self._backoff = backoff
         self.on_degraded: Callable[[str | None], None] = lambda _: None
-        """Called with a sentence about what keeps a request from being answered, and with None once one is answered."""
+        """Called with a sentence about what keeps a request of no job from being answered, and with None once one is
+        answered. `blocked` is told of those of jobs."""
         self.on_request: Callable[[bool, RequestOutcome, float], None] = lambda *_: None
         """Called after each try with whether it writes, what became of it, and the seconds it took."""
 
-    def of(self, job_id: str) -> BulkSink:
-        """This sink for requests of a job, which take turns with those of other jobs."""
+    def of(self, job_id: str, dataset: str = "", index: str = "") -> BulkSink:
+        """This sink for requests of a job, which take turns with those of other jobs, and of which those that are put
+        off hold up no other job. `index`: that of its dataset, to which requests of other jobs go as well.
+        """
         own = copy(self)
-        own._owner = job_id
+        own._job_id, own._dataset, own._index = job_id, dataset, index
         return own
+
+    def _put_offs(self) -> PutOffs:
+        return PutOffs(self.blocked, self._job_id, self._dataset)
 
     async def send(self, items: Sequence[bytes], gate: Gate, index: str | None = None) -> list[Answer]:
         """Answers to `items`, in order; each is an action line, with its document's line where there is one. `index` is
@@ -96,13 +110,18 @@ class BulkSink:
         return answers
 
     async def _send(self, items: Sequence[bytes], gate: Gate, index: str | None) -> list[Answer]:
+        with self._put_offs() as put_offs:
+            return await self._send_all(items, gate, index, put_offs)
+
+    async def _send_all(self, items: Sequence[bytes], gate: Gate, index: str | None, put_offs: PutOffs) -> list[Answer]:
         answers: list[Answer] = []
         left: Sequence[int] = range(len(items))
         pauses = self._backoff.pauses()
         while left:
             body = text_of([items[i] for i in left] if answers else items)
             little = len(body) <= LITTLE_BYTES
-            response = await self.ask(partial(self._bulk, body, index), gate, writes=True, little=little)
+            request = partial(self._bulk, body, index)
+            response = await self._ask(request, gate, put_offs, writes=True, little=little, index=index)
             found = read_answers(response, len(left))
             if answers:
                 for place, answer in zip(left, found, strict=True):
@@ -117,18 +136,25 @@ class BulkSink:
                     raise CannotGoOnError(f"Elasticsearch takes no documents: {answer.error} ({kind})")
             left = [place for place in left if answers[place].status in RETRIED_STATUSES]
             if left:
-                reason = answers[left[0]].error
-                await self._wait(f"Elasticsearch puts off {len(left)} items: {reason}", next(pauses))
+                reason = f"Elasticsearch puts off {len(left)} items: {answers[left[0]].error}"
+                named = None if names_index(items[left[0]]) else index
+                await self._wait(reason, next(pauses), put_offs, named)
         return answers
 
     async def _bulk(self, body: bytes, index: str | None) -> dict[str, Any] | bytes:
-        answer = await self._writer.bulk(index=index, operations=cast(Any, body), filter_path=FILTER)
+        answer = await self._writer.bulk(index=index, operations=cast(Any, body), filter_path=FILTER, **self._waits)
         return decoded(answer.body)
 
     async def ask(
-        self, request: Callable[[], Awaitable[T]], gate: Gate, writes: bool = False, little: bool = False
+        self,
+        request: Callable[[], Awaitable[T]],
+        gate: Gate,
+        writes: bool = False,
+        little: bool = False,
+        index: str | None = None,
     ) -> T:
-        """The answer to one request, which is made again, after pauses, until Elasticsearch answers it.
+        """The answer to one request, which is made again, after pauses, until Elasticsearch answers it. `index`: the
+        one that it is to, if it is to one alone.
 
         A `little` one goes out at once. One that only reads may raise PutOffError, which has it made again as well.
 
@@ -141,13 +167,27 @@ class BulkSink:
             UnansweredError: the partitions are another worker's, and a try may still be carried out.
             CannotGoOnError: the request was refused, and trying again would not change that. No try is under way.
         """
+        with self._put_offs() as put_offs:
+            return await self._ask(request, gate, put_offs, writes=writes, little=little, index=index)
+
+    async def _ask(
+        self,
+        request: Callable[[], Awaitable[T]],
+        gate: Gate,
+        put_offs: PutOffs,
+        *,
+        writes: bool,
+        little: bool,
+        index: str | None,
+    ) -> T:
         tries, pauses = Tries(self._late_seconds), self._backoff.pauses()
         reason = ""
         refusal: Exception | None = None
         while True:
+            silent = False
             try:
                 if refusal is None and tries.worthwhile(self._clock.monotonic()):
-                    async with self._pace.slot(writes, little, self._owner):
+                    async with self._pace.slot(writes, little or put_offs.waits_apart, self._job_id):
                         self._require(gate, tries, reason)
                         return await self._timed(request, writes)
                 self._require(gate, tries, reason)
@@ -176,7 +216,7 @@ class BulkSink:
             late = tries.may_come(self._clock.monotonic())
             if refusal is not None and not late:
                 raise refusal
-            await self._wait(f"{reason}. {self._waiting}" if late else reason, next(pauses))
+            await self._wait(f"{reason}. {self._waiting}" if late else reason, next(pauses), put_offs, index, silent)
 
     async def _timed(self, request: Callable[[], Awaitable[T]], writes: bool) -> T:
         begun = self._clock.monotonic()
@@ -205,7 +245,7 @@ class BulkSink:
             if tries.may_come(now):
                 tries.stopped(now)
                 return
-            if tries.stopped_at is not None:
+            if tries.stopped_at is not None and not self._job_id:
                 self.on_degraded(reason)  # without the words that a job waits
             raise
         except FencedError as error:
@@ -219,7 +259,11 @@ class BulkSink:
         """Wait before something is tried again that others were faster with."""
         await self._clock.sleep(seconds)
 
-    async def _wait(self, reason: str, seconds: float) -> None:
-        self.on_degraded(reason)
+    async def _wait(
+        self, reason: str, seconds: float, put_offs: PutOffs, index: str | None, silent: bool = False
+    ) -> None:
+        shared = index is not None and index == self._index
+        if not put_offs.again(reason, shared=shared, at_once=silent):
+            self.on_degraded(reason)
         log.warning("%s; trying again in %.1f s", reason, seconds, extra=as_event("elasticsearch.trouble"))
         await self._clock.sleep(seconds)

@@ -46,8 +46,8 @@ class Generations:
         self._clock = clock
         self._known: dict[str, _Found] = {}
 
-    async def of(self, job: Job, gate: Gate) -> str:
-        """The index that the job writes into.
+    async def of(self, job: Job, gate: Gate, sink: BulkSink | None = None) -> str:
+        """The index that the job writes into. `sink`: the job's; None: the one of all.
 
         Raises:
             CannotGoOnError: it is not there, and Elasticsearch would make one with a mapping that it guesses; and as
@@ -56,7 +56,8 @@ class Generations:
         known = self._known.get(job.dataset)
         if known is not None and job.created_at < known.until and self._age_ms(known) < KNOWN_MS:
             return index_of(known.generations, job.created_at)
-        return index_of(await self._look_up(job.dataset, job.created_at, gate), job.created_at)
+        found = await self._look_up(job.dataset, job.created_at, gate, sink or self._sink)
+        return index_of(found, job.created_at)
 
     def _age_ms(self, known: _Found) -> float:
         return (self._clock.monotonic() - known.asked_at) * 1000
@@ -67,7 +68,7 @@ class Generations:
         The aliases follow. Several workers may do so at once: the name of the index decides.
         """
         client, now = self._sink.client, self._clock.now_ms()
-        found = await self._look_up(dataset, now, gate)
+        found = await self._look_up(dataset, now, gate, self._sink)
         actions = alias_actions(self._prefix, dataset, found, now)
         await self._sink.ask(lambda: client.indices.update_aliases(actions=actions), gate)
         newest = found[-1]
@@ -80,11 +81,11 @@ class Generations:
         self._known.pop(dataset, None)
         return begun
 
-    async def _look_up(self, dataset: str, at: int, gate: Gate) -> list[Generation]:
+    async def _look_up(self, dataset: str, at: int, gate: Gate, sink: BulkSink) -> list[Generation]:
         """The generations of a dataset; the one that jobs of this time write into is there. Raises as `of`."""
         until, asked_at = self._clock.now_ms() + KNOWN_MS, self._clock.monotonic()
-        client, indices = self._sink.client, data_indices(self._prefix, dataset)
-        answer = await self._sink.ask(
+        client, indices = sink.client, data_indices(self._prefix, dataset)
+        answer = await sink.ask(
             lambda: client.indices.get_mapping(index=indices, ignore_unavailable=True, filter_path=_MADE), gate
         )
         found = generations_in(self._prefix, dataset, answer.body)

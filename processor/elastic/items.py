@@ -28,6 +28,11 @@ class _Items(Sequence[bytes]):
         return iter(self._single)
 
 
+def names_index(item: bytes) -> bool:
+    """Whether an item says itself which index it is for."""
+    return b'"_index"' in item.partition(b"\n")[0]
+
+
 class DocumentLines(_Items):
     """Items of two lines each."""
 

@@ -97,7 +97,7 @@ async def get_docs(
                 _raise(answer_of(doc.error), f"a document of {index}")
         return docs
 
-    return await sink.ask(read, gate)
+    return await sink.ask(read, gate, index=index)
 
 
 async def search(
@@ -113,7 +113,7 @@ async def search(
         answer = await used.search(index=index, ignore_unavailable=True, allow_partial_search_results=False, **asked)
         return answer.body
 
-    return await sink.ask(read, gate)
+    return await sink.ask(read, gate, index=index)
 
 
 async def find(sink: BulkSink, gate: Gate, index: str, query: Mapping[str, Any], size: int, **asked: Any) -> list[Hit]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from control.jobtable import JobTable
 from control.predicates import runnable
+from processor.blocked import Blocked
 from processor.errors import CannotGoOnError, FencedError, UnansweredError
 from processor.execution.failures import JobFailures
 from processor.execution.inspections import Inspections
@@ -36,6 +37,10 @@ from schemas.messages.codec import encode
 from schemas.messages.dead_letters import DeadLetter
 from schemas.messages.progress import RowError
 
+MOST_HELD = 64
+"""Batches of jobs that are held up which do not count among those that are under way, at most."""
+SLOW_SECONDS = 30.0
+"""A job of which a batch takes longer is held up, for whatever reason, until that batch has ended."""
 PREPARED = 3
 """Batches that read, are made ready, or note what they have done, while the large requests of others are in flight, so
 that Elasticsearch never waits for the next one."""
@@ -60,10 +65,16 @@ class Batches:
     tasks: BackgroundTasks
     """The batches that are under way."""
     clock: Clock
+    blocked: Blocked
+    """The jobs that can't go on for now: their batches do not take the places of others."""
     woken: asyncio.Event
     """Set when there may be something to do."""
     traces: dict[str, str] = field(default_factory=dict)
     """Job id -> the ``traceparent`` that its newest blocks came with."""
+    under_way: dict[asyncio.Task[None], tuple[Job, float]] = field(default_factory=dict)
+    """The batches, each with its job and when it began, in the order in which they began."""
+    slow: set[str] = field(default_factory=set)
+    """The ids of jobs of which a batch takes longer than `SLOW_SECONDS`."""
 
     async def run(self) -> None:
         """Keep the allowed number of batches under way, the jobs taking turns."""
@@ -73,7 +84,10 @@ class Batches:
             if self.lanes.open:
                 self.inspections.begin_due()
             pause: float | None = None
-            while self.lanes.open and len(self.tasks) < most:
+            while self.lanes.open:
+                if self._busy() >= most:
+                    pause = self._until_slow()
+                    break
                 job, pause = self.scheduler.next(self.clock.monotonic())
                 if job is None:
                     break
@@ -81,10 +95,29 @@ class Batches:
                 with self.failures.failing_only(job):
                     taken = self.scheduler.take(job, self.clock.monotonic())
                 if taken:
-                    self.tasks.start(self.process(job, taken))
+                    task = self.tasks.start(self.process(job, taken))
+                    self.under_way[task] = job, self.clock.monotonic()
+                    task.add_done_callback(self.under_way.pop)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self.woken.wait()
+
+    def is_held(self, job: Job) -> bool:
+        """Whether the job is held up: it begins no batch, and those that it has do not take the places of others."""
+        return self.blocked.holds(job) or job.id in self.slow
+
+    def _busy(self) -> int:
+        """How many batches are under way, without those of jobs that are held up."""
+        before = self.clock.monotonic() - SLOW_SECONDS
+        self.slow.clear()
+        self.slow.update(job.id for job, began in self.under_way.values() if began <= before)
+        held = sum(self.is_held(job) for job, _ in self.under_way.values())
+        return len(self.under_way) - min(held, MOST_HELD)
+
+    def _until_slow(self) -> float | None:
+        """Seconds until a batch makes another job one that is held up; None: none does."""
+        began = next((began for job, began in self.under_way.values() if not self.is_held(job)), None)
+        return None if began is None else max(0.0, began + SLOW_SECONDS - self.clock.monotonic())
 
     async def process(self, job: Job, taken: Batch) -> None:
         """Apply or undo one batch. Its lanes settle its blocks, or have them back if the batch was not carried out."""

@@ -52,11 +52,12 @@ class BackgroundTasks:
         """The tasks that have not ended."""
         return frozenset(self._tasks)
 
-    def start(self, work: TaskBody) -> None:
-        """Have `work` done in a task. An error of it ends the worker."""
+    def start(self, work: TaskBody) -> asyncio.Task[None]:
+        """Have `work` done in a task, which this returns. An error of it ends the worker."""
         task = asyncio.create_task(self._supervised(work))
         self._tasks.add(task)
         task.add_done_callback(partial(self._ended, work))
+        return task
 
     def cancel(self) -> None:
         """Tell all tasks to stop, without waiting for them."""

@@ -55,8 +55,8 @@ class WorkFactory:
 
     async def _work(self, job: Job, gate: Gate) -> tuple[Operation, Work]:
         operation, dataset = self._parts_of(job)
-        index = await self.generations.of(job, gate)
-        trouble, sink = partial(self.troubles, job), self.sink.of(job.id)
+        index = await self.generations.of(job, gate, self.sink.of(job.id, job.dataset))
+        trouble, sink = partial(self.troubles, job), self.sink.of(job.id, job.dataset, index)
         return operation, Work(job, dataset, self.prefix, sink, gate, self.now_ms(), index, trouble=trouble)
 
     def makes_file(self, job: Job) -> bool:

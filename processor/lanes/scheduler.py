@@ -36,11 +36,14 @@ class Scheduler:
         on_broken: Callable[[Lane, str], None],
         key_of: Callable[[str], bytes] = lambda _: b"",
         wants_first: Callable[[str], bool] = lambda _: True,
+        is_held: Callable[[Job], bool] = lambda _: False,
     ) -> None:
         """`on_taken(partition)`: a lane there has room. `on_broken(lane, reason)`: a block of it can't be read;
         the job is given up. `key_of(job id)`: what opens its blocks. `wants_first(job id)`: whether the first block of
-        a job whose first rows are to be looked at is wanted for that now.
+        a job whose first rows are to be looked at is wanted for that now. `is_held(job)`: whether it can't go on for
+        now, as a server puts its requests off.
         """
+        self._is_held = is_held
         self._wants_first = wants_first
         self._key_of = key_of
         self._settings = settings
@@ -61,6 +64,8 @@ class Scheduler:
         for job, lanes in self._lanes.at_work(self._jobs.runnable()):
             if not any(lane.ready for lane in lanes.values()):
                 continue
+            if self._is_held(job):
+                continue
             within = rows_within(job)
             if not any(_has_work(lane, job, within) for lane in lanes.values()) or self._gathers(job, lanes.values()):
                 continue
@@ -74,7 +79,7 @@ class Scheduler:
     def order(self, now: float) -> tuple[list[str], int]:
         """The jobs that have blocks to do, in memory or not, in about the order of their turns; and how many of them,
         from the first one on, may have a turn. The others wait for their rate, those that are soonest due first, or for
-        what is not theirs to do: the look at their first rows, or the verdict on these.
+        what is not theirs to do: the look at their first rows, the verdict on these, or a server's answer.
         """
         able: dict[str, str] = {}
         held: list[tuple[float, str]] = []
@@ -84,7 +89,7 @@ class Scheduler:
                 continue
             within = rows_within(job)
             goes_on = self._wants_first(job.id) if within == 0 else any(lane.may_have_next(within) for lane in own)
-            wait = self._wait_seconds(job, now) if goes_on else math.inf
+            wait = self._wait_seconds(job, now) if goes_on and not self._is_held(job) else math.inf
             if wait <= 0:
                 able[job.id] = job.organisation
             else:

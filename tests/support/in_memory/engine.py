@@ -83,6 +83,8 @@ class Worker:
 
     def __init__(self, operation: Any = None, datasets: Any = DATASETS) -> None:
         self.made.append(self)
+        self.now = 7.0
+        """Seconds of its steady clock."""
         self.written: list[Record] = []
         self.letters: list[DeadLetter] = []
         self.kafka_error: KafkaError | None = None
@@ -96,7 +98,7 @@ class Worker:
         self.reader = Parked()
         self.inherited = RestoredPartitions([], frozenset())
         publisher: Any = SimpleNamespace(publish_all=self._write, publish=self._write_one, bury=self._bury)
-        self.sink: Any = SimpleNamespace(ask=self._answer, client=None, of=lambda _: self.sink)
+        self.sink: Any = SimpleNamespace(ask=self._answer, client=None, of=lambda *_: self.sink)
         reader: Any = self.reader
         operations = {} if operation is None else {"upload": operation, "export": operation}
         self.engine = make_engine(
@@ -111,7 +113,7 @@ class Worker:
             Lease(10),
             WorkerMetrics(),
             cast(Storage, None),
-            Clock(now_ms=lambda: 5, monotonic=lambda: 7.0, sleep=self.sleeps),
+            Clock(now_ms=lambda: 5, monotonic=lambda: self.now, sleep=self.sleeps),
         )
 
     async def _write(self, records: Iterable[Record]) -> None:
@@ -126,7 +128,7 @@ class Worker:
             raise self.kafka_error
         self.letters += letters
 
-    async def _answer(self, request: Any, *_: Any) -> Any:
+    async def _answer(self, request: Any, *_: Any, **__: Any) -> Any:
         self.asked += 1
         indices = [data_index(SETTINGS.prefix, name) for name in self.datasets]
         body = dict[str, Any].fromkeys(indices, {})
