@@ -44,7 +44,7 @@ def compare(
 
 @app.command(name="all")
 def everything() -> None:
-    """All measurements, one after the other."""
+    """All measurements but growth and capacity, one after the other."""
     compare(names=None, rows=300_000, rounds=5, minutes=None, json_file=None, plot=None)
     upload(rows=300_000, rounds=3, as_json=False)
     control(only=None, as_json=False)
@@ -53,6 +53,7 @@ def everything() -> None:
     upsert(rows=100_000, rounds=3, as_json=False)
     inbox(rows=200_000, as_json=False)
     export(rows=300_000, rounds=3, memory_rows=2_000_000, as_json=False)
+    start(jobs=100_000, as_json=False)
     accidents(seeds=None, more=None, files=1000, rows=300_000, rounds=5, as_json=False)
     scale(rows=500_000, rounds=5, as_json=False)
     flat(rows=1_000_000, shared_rows=1_000_000, as_json=False)

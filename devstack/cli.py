@@ -168,7 +168,9 @@ def rebuild() -> None:
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, add_help_option=False)
-def bench(args: Annotated[list[str] | None, typer.Argument(help="Which figure; none: all.")] = None) -> None:
+def bench(
+    args: Annotated[list[str] | None, typer.Argument(help="A measurement; none: compare.")] = None,
+) -> None:
     """The performance table, measured on a stack of its own."""
     _require("psutil", "bench")
     os.chdir(ROOT)

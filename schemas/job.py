@@ -35,7 +35,8 @@ from schemas.suspicion import Suspicion
 
 
 class State(StrEnum):
-    """A state in -ING ends by itself; one in -ED (and DRAFT, and QUEUED) stays until someone acts."""
+    """What a job is doing. PAUSING, TERMINATING and ROLLING_BACK end by themselves, and QUEUED once the job's turn or
+    time has come; those that stay until someone acts are in `RESTING` (docs/states.md has all of them)."""
 
     DRAFT = "DRAFT"
     QUEUED = "QUEUED"
@@ -56,7 +57,7 @@ ENDED = frozenset({State.COMPLETED, State.COMPLETED_WITH_ERRORS, State.TERMINATE
 """States in which a job has ended: only a rollback, or corrected rows, bring more work."""
 
 RESTING = ENDED | {State.DRAFT, State.QUEUED, State.PAUSED, State.ROLLBACK_PAUSED, State.FAILED}
-"""States that stay until someone acts (QUEUED: until the job before it has ended)."""
+"""States in which nothing happens until someone acts, or until the time or the turn comes that the job waits for."""
 
 BUSY = frozenset(
     {State.RUNNING, State.PAUSING, State.PAUSED, State.TERMINATING, State.ROLLING_BACK, State.ROLLBACK_PAUSED}

@@ -1,4 +1,4 @@
-"""What a file's first rows make its readers suspect."""
+"""What a look at a file's first rows has found that may be an accident."""
 
 from __future__ import annotations
 

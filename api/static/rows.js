@@ -2,7 +2,7 @@
 // Nothing here touches the page; columns.js shows what comes of it, and the tests run it without a browser.
 "use strict";
 
-const SIGNS = { comma: ",", semicolon: ";", tab: "\t", pipe: "|", hash: "#", single: "'", double: '"', backslash: "\\", none: "" };
+const SIGNS = { comma: ",", semicolon: ";", tab: "\t", "\\t": "\t", pipe: "|", hash: "#", single: "'", double: '"', backslash: "\\", none: "" };
 const DELIMITERS = [",", ";", "\t", "|"];
 const SHORT = 40;
 

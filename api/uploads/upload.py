@@ -25,6 +25,8 @@ from csvfile.line_lengths import LineLengths
 from schemas.job import Source
 
 _WRITE_BYTES: Final = 1024 * 1024
+_LOOK_BYTES: Final = 4 * _WRITE_BYTES
+"""Bytes of the file after which it is looked at again."""
 _COMPRESSED: Final = re.compile(r"\.(?:gz|zip)\Z", re.IGNORECASE)
 
 
@@ -265,20 +267,20 @@ class Upload:
             yield from self._conversion.end()
 
     async def _store(self, pieces: Iterable[bytes]) -> None:
-        """Write pieces, and look at the file after each megabyte or so."""
+        """Write pieces, and look at the file after each `_LOOK_BYTES` or so."""
         left = iter(pieces)
         while await asyncio.to_thread(self._write_some, left):
             self._try_look()
         self._try_look()
 
     def _write_some(self, pieces: Iterator[bytes]) -> bool:
-        """Write until a megabyte is full; whether there may be more."""
+        """Write `_LOOK_BYTES` or so; whether there may be more."""
         size = 0
         for piece in pieces:
             if piece:
                 self._write(piece)
             size += len(piece)
-            if size >= 4 * _WRITE_BYTES:
+            if size >= _LOOK_BYTES:
                 return True
         return False
 
@@ -289,8 +291,8 @@ class Upload:
             self._allowance.require_lines(self._lengths, piece)
 
     def _check_lines(self, file: IO[bytes]) -> bool:
-        """Check the lines of the next megabyte or so; whether there may be more."""
-        piece = file.read(4 * _WRITE_BYTES)
+        """Check the lines of the next `_LOOK_BYTES`; whether there may be more."""
+        piece = file.read(_LOOK_BYTES)
         if piece:
             self._allowance.require_lines(self._lengths, piece)
         return bool(piece)

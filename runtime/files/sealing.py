@@ -164,21 +164,12 @@ def opened(value: bytes, key_of: Callable[[str], bytes]) -> tuple[OpenBlock, int
     """The block in a record's value, unsealed if it is sealed, and the bytes of its JSON, which a seal compresses.
 
     Raises:
-        SealError: as `unseal`, and from `key_of`. UndecodableError: it is no block.
+        SealError: it was sealed with another key, or is damaged; and from `key_of`. UndecodableError: it is no block.
     """
     block: Block = decode(value, Block)
     if not isinstance(block, SealedBlock):
         return block, len(value)
     return _unsealed(block, key_of(block.job_id))
-
-
-def unseal(block: SealedBlock, key: bytes) -> RowBlock:
-    """The block that was sealed.
-
-    Raises:
-        SealError: it was sealed with another key, or is no block.
-    """
-    return _unsealed(block, key)[0]
 
 
 def _unsealed(block: SealedBlock, key: bytes) -> tuple[RowBlock, int]:

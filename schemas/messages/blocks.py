@@ -22,11 +22,11 @@ A row of the inbox with it as a value is refused; in a file it is a value like a
 class _Block(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
     job_id: JobId
     block: BlockNumber
-    """Number of the block within its job and phase, from 0."""
+    """Number of the block within its run, from 0."""
     first_row: RowCount
     """Number of its first row; rows count from 1, the header not counted."""
     run: Counter = 0
-    """0: rows to apply; 1, 2, ...: that round of a rollback."""
+    """0: the first pass over the job's rows. Each retry, and each round of a rollback, is the next one."""
 
 
 def _require_order(first: int, last: int) -> None:

@@ -11,10 +11,11 @@ from confluent_kafka import Consumer, TopicPartition
 from elasticsearch import Elasticsearch
 
 from runtime.clients import librdkafka_config
-from runtime.files.sealing import JobKeys, unseal
+from runtime.files.sealing import JobKeys
+from runtime.files.sealing import opened as unsealed
 from runtime.settings import Settings
 from schemas.indices import data_index
-from schemas.messages.blocks import Block, BlockHead, RowBlock, SealedBlock
+from schemas.messages.blocks import Block, BlockHead, RowBlock
 from schemas.messages.codec import UndecodableError, decode
 from schemas.messages.events import CommandRejected, History
 from schemas.messages.formats import FORMAT_HEADER
@@ -50,8 +51,7 @@ def assert_loaded(cluster: Cluster, job_id: str, file: Path) -> None:
 
 def opened(settings: Settings, value: bytes) -> Block:
     """The block in a record, with the rows in it."""
-    block = decode(value, Block)
-    return unseal(block, JobKeys(settings.storage_root).find(block.job_id)) if isinstance(block, SealedBlock) else block
+    return unsealed(value, JobKeys(settings.storage_root).find)[0]
 
 
 def rows_on_topic(settings: Settings, job_id: str, since_ms: int = 0) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Columns over the stub of test_api_stub: what is decided is in the job and stays, and the page's table shows it."""
+"""Columns, over `tests/support/api/stub.py`: what is decided is in the job and stays, and the page's table shows it."""
 
 from __future__ import annotations
 

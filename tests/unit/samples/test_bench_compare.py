@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from bench.__main__ import completed
+from bench.__main__ import app, completed, everything
 from bench.compare import results, table, ways
 from bench.compare.environments import PEERS
 from bench.compare.peer_process import ROOT, PeerError, PeerProcess
@@ -130,3 +132,14 @@ def test_a_peer_runs_again_and_again_and_its_errors_are_its_own_words(programs: 
         assert "this goes to the log" in (programs / "log").read_text(encoding="utf-8")
     finally:
         process.end()
+
+
+def test_the_docs_name_each_measurement_there_is() -> None:
+    names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    readme = set(
+        re.findall(r"^    \./sluice bench (\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    (row,) = re.findall(r"`sluice bench (\S+)`", (ROOT / "docs" / "operating.md").read_text(encoding="utf-8"))
+    assert readme == names - {"compare"} == set(row.split("\\|"))
+    measured = set(re.findall(r"^    (\w+)\(", inspect.getsource(everything), re.MULTILINE))
+    assert measured == names - {"all", "growth", "capacity"}, "the README says so of `all`"
