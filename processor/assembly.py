@@ -82,7 +82,7 @@ def make_engine(
         failures.lane_broken,
         keys.find,
         lambda job_id: inspections.wants_first(job_id),
-        lambda job: batches.is_held(job),
+        lambda: batches.held(),
     )
     gates = Gates(lease, jobs, lanes)
 

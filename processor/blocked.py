@@ -37,6 +37,9 @@ class Blocked:
         self.on_changed: Callable[[], None] = lambda: None
         """Called when other jobs than before may go on."""
 
+    def __bool__(self) -> bool:
+        return bool(self._requests)
+
     def __contains__(self, who: Who) -> bool:
         return who in self._requests
 

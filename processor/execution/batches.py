@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from control.jobtable import JobTable
@@ -102,8 +102,13 @@ class Batches:
                 async with asyncio.timeout(pause):
                     await self.woken.wait()
 
-    def is_held(self, job: Job) -> bool:
-        """Whether the job is held up: it begins no batch, and those that it has do not take the places of others."""
+    def held(self) -> Callable[[Job], bool] | None:
+        """Tells whether a job is held up: it begins no batch, and those that it has do not take the places of others.
+        None: no job is.
+        """
+        return self._is_held if self.blocked or self.slow else None
+
+    def _is_held(self, job: Job) -> bool:
         return self.blocked.holds(job) or job.id in self.slow
 
     def _busy(self) -> int:
@@ -111,12 +116,12 @@ class Batches:
         before = self.clock.monotonic() - SLOW_SECONDS
         self.slow.clear()
         self.slow.update(job.id for job, began in self.under_way.values() if began <= before)
-        held = sum(self.is_held(job) for job, _ in self.under_way.values())
+        held = sum(self._is_held(job) for job, _ in self.under_way.values())
         return len(self.under_way) - min(held, MOST_HELD)
 
     def _until_slow(self) -> float | None:
         """Seconds until a batch makes another job one that is held up; None: none does."""
-        began = next((began for job, began in self.under_way.values() if not self.is_held(job)), None)
+        began = next((began for job, began in self.under_way.values() if not self._is_held(job)), None)
         return None if began is None else max(0.0, began + SLOW_SECONDS - self.clock.monotonic())
 
     async def process(self, job: Job, taken: Batch) -> None:

@@ -36,14 +36,14 @@ class Scheduler:
         on_broken: Callable[[Lane, str], None],
         key_of: Callable[[str], bytes] = lambda _: b"",
         wants_first: Callable[[str], bool] = lambda _: True,
-        is_held: Callable[[Job], bool] = lambda _: False,
+        held: Callable[[], Callable[[Job], bool] | None] = lambda: None,
     ) -> None:
         """`on_taken(partition)`: a lane there has room. `on_broken(lane, reason)`: a block of it can't be read;
         the job is given up. `key_of(job id)`: what opens its blocks. `wants_first(job id)`: whether the first block of
-        a job whose first rows are to be looked at is wanted for that now. `is_held(job)`: whether it can't go on for
-        now, as a server puts its requests off.
+        a job whose first rows are to be looked at is wanted for that now. `held()`: tells which jobs can't go on for
+        now, as a server puts their requests off; None: all can.
         """
-        self._is_held = is_held
+        self._held = held
         self._wants_first = wants_first
         self._key_of = key_of
         self._settings = settings
@@ -61,10 +61,11 @@ class Scheduler:
         """The job whose turn it is, None if none has work; and how long until one held back by its rate may go on."""
         waiting: dict[str, str] = {}
         pause: float | None = None
+        is_held = self._held()
         for job, lanes in self._lanes.at_work(self._jobs.runnable()):
             if not any(lane.ready for lane in lanes.values()):
                 continue
-            if self._is_held(job):
+            if is_held is not None and is_held(job):
                 continue
             within = rows_within(job)
             if not any(_has_work(lane, job, within) for lane in lanes.values()) or self._gathers(job, lanes.values()):
@@ -83,13 +84,14 @@ class Scheduler:
         """
         able: dict[str, str] = {}
         held: list[tuple[float, str]] = []
+        is_held = self._held()
         for job, lanes in self._lanes.at_work(self._jobs.runnable()):
             own = [lane for lane in lanes.values() if lane.run == job.run and lane.waiting]
             if not own:
                 continue
             within = rows_within(job)
             goes_on = self._wants_first(job.id) if within == 0 else any(lane.may_have_next(within) for lane in own)
-            wait = self._wait_seconds(job, now) if goes_on and not self._is_held(job) else math.inf
+            wait = self._wait_seconds(job, now) if goes_on and not (is_held and is_held(job)) else math.inf
             if wait <= 0:
                 able[job.id] = job.organisation
             else:
