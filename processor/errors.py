@@ -19,7 +19,7 @@ class UnansweredError(FencedError):
 
 
 class PutOffError(Exception):
-    """Elasticsearch has answered, but can't do now what was asked of it; `BulkSink.ask` asks again."""
+    """Elasticsearch can't do now what was asked of it; `BulkSink.ask` asks again, unless it is to ask once."""
 
 
 class CannotGoOnError(Exception):

@@ -69,6 +69,7 @@ class BulkSink:
         self.blocked = Blocked()
         """The jobs whose requests are put off; the same for all sinks of a worker."""
         self._job_id = self._dataset = self._index = ""
+        self._once = False
         self._late_seconds = late_seconds
         self._clock = clock
         self._backoff = backoff
@@ -86,8 +87,16 @@ class BulkSink:
         own._job_id, own._dataset, own._index = job_id, dataset, index
         return own
 
-    def _put_offs(self) -> PutOffs:
+    def put_offs(self) -> PutOffs:
+        """What becomes of the tries of a request."""
         return PutOffs(self.blocked, self._job_id, self._dataset)
+
+    def once(self) -> BulkSink:
+        """This sink, for requests that only read and are made once: where `ask` would make one again, it raises
+        PutOffError with the reason, and tells nobody of it."""
+        own = copy(self)
+        own._once = True
+        return own
 
     async def send(self, items: Sequence[bytes], gate: Gate, index: str | None = None) -> list[Answer]:
         """Answers to `items`, in order; each is an action line, with its document's line where there is one. `index` is
@@ -110,7 +119,7 @@ class BulkSink:
         return answers
 
     async def _send(self, items: Sequence[bytes], gate: Gate, index: str | None) -> list[Answer]:
-        with self._put_offs() as put_offs:
+        with self.put_offs() as put_offs:
             return await self._send_all(items, gate, index, put_offs)
 
     async def _send_all(self, items: Sequence[bytes], gate: Gate, index: str | None, put_offs: PutOffs) -> list[Answer]:
@@ -138,7 +147,7 @@ class BulkSink:
             if left:
                 reason = f"Elasticsearch puts off {len(left)} items: {answers[left[0]].error}"
                 named = None if names_index(items[left[0]]) else index
-                await self._wait(reason, next(pauses), put_offs, named)
+                await self.wait(reason, next(pauses), put_offs, named)
         return answers
 
     async def _bulk(self, body: bytes, index: str | None) -> dict[str, Any] | bytes:
@@ -166,8 +175,9 @@ class BulkSink:
             FencedError: from `gate`, which is asked before each try. No try is under way any more.
             UnansweredError: the partitions are another worker's, and a try may still be carried out.
             CannotGoOnError: the request was refused, and trying again would not change that. No try is under way.
+            PutOffError: it only reads, another try may answer it, and this sink makes requests `once`.
         """
-        with self._put_offs() as put_offs:
+        with self.put_offs() as put_offs:
             return await self._ask(request, gate, put_offs, writes=writes, little=little, index=index)
 
     async def _ask(
@@ -216,7 +226,10 @@ class BulkSink:
             late = tries.may_come(self._clock.monotonic())
             if refusal is not None and not late:
                 raise refusal
-            await self._wait(f"{reason}. {self._waiting}" if late else reason, next(pauses), put_offs, index, silent)
+            if self._once and not writes:
+                raise PutOffError(reason)
+            told = f"{reason}. {self._waiting}" if late else reason
+            await self.wait(told, next(pauses), put_offs, index, silent)
 
     async def _timed(self, request: Callable[[], Awaitable[T]], writes: bool) -> T:
         begun = self._clock.monotonic()
@@ -259,9 +272,12 @@ class BulkSink:
         """Wait before something is tried again that others were faster with."""
         await self._clock.sleep(seconds)
 
-    async def _wait(
-        self, reason: str, seconds: float, put_offs: PutOffs, index: str | None, silent: bool = False
+    async def wait(
+        self, reason: str, seconds: float, put_offs: PutOffs, index: str | None = None, silent: bool = False
     ) -> None:
+        """Wait before a request is made again that was put off, and show and log the reason. `index`: the one that it
+        is to, if it is to one alone; `silent`: it took the client's whole patience.
+        """
         shared = index is not None and index == self._index
         if not put_offs.again(reason, shared=shared, at_once=silent):
             self.on_degraded(reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from processor.errors import CannotGoOnError
-from processor.execution.searching import SharedSearches
+from processor.execution.searching import Searches
 from processor.operations.base import Operation
 from processor.operations.modes.changes import changes_index
 from processor.operations.modes.images import images_index
@@ -11,12 +11,13 @@ from processor.operations.modes.rollback.outcomes import undone_index
 from processor.operations.work import Work
 
 
-async def require_free_id(operation: Operation, work: Work, searches: SharedSearches) -> None:
+async def require_free_id(operation: Operation, work: Work, searches: Searches) -> None:
     """Nothing may be an earlier job's of the same id: an export has no file, any other job nothing in Elasticsearch.
     To be asked before the job writes anything.
 
     Raises:
         CannotGoOnError: an earlier job had this id and has left something, or it can't be known.
+        PutOffError: Elasticsearch can't answer now.
         FencedError: from the gate.
     """
     found = await (_made(operation, work) if operation.kind.makes_file else _written(work, searches))
@@ -32,7 +33,7 @@ async def _made(operation: Operation, work: Work) -> str:
     return "its file, or parts of it" if left else ""
 
 
-async def _written(work: Work, searches: SharedSearches) -> str:
+async def _written(work: Work, searches: Searches) -> str:
     """What Elasticsearch has of a job with this id; empty: nothing."""
     job = work.job
     left = {work.index("errors"): "row errors"}

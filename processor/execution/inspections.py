@@ -15,17 +15,18 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 from msgspec.structs import replace
 
 from control.creation.inspection import INSPECTED_ROWS, awaits_inspection, looks_at_rows, looks_for_earlier
 from control.jobtable import JobTable
-from processor.errors import CannotGoOnError, FencedError
+from processor.errors import CannotGoOnError, FencedError, PutOffError
 from processor.execution.earlier_job import require_free_id
 from processor.execution.failures import JobFailures
 from processor.execution.own_rows import fields_of, own_rows, with_found
-from processor.execution.searching import SharedSearches
+from processor.execution.searching import Searches, SharedSearches, until_answered
 from processor.execution.tasks import BackgroundTasks
 from processor.execution.work_factory import WorkFactory
 from processor.lanes.owned_lanes import JOB_STEP_PARTITION, Lanes
@@ -50,7 +51,8 @@ MOST_CELLS = 20_000
 LEAST_ROWS = 50
 MOST_AT_ONCE = 32
 """Jobs whose first rows are looked at at once, with the own rows of as many organisations in memory; and as many more
-whose own rows have been read before their first block has come."""
+whose own rows have been read before their first block has come. A job that Elasticsearch puts off is none of them: it
+has nothing in memory until it asks again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +66,11 @@ class _Inspection:
     """The first block, once it is wanted and in memory; None: it is not to come any more."""
     wanted: bool = False
     """Whether the first block is wanted now."""
+
+    def put_back(self) -> None:
+        """The first block is not wanted any more, or not yet again; it need not stay in memory."""
+        self.wanted = False
+        self.first = asyncio.get_running_loop().create_future()
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -156,10 +163,10 @@ class Inspections:
             with self.failures.failing_only(job):
                 operation, work = await self.works.for_job_step(job)
                 if looks_for_earlier(job.id, job.created_at):
-                    await require_free_id(operation, work, self.searches)
+                    await until_answered(work, self.searches, partial(require_free_id, operation))
                 report = RowsInspected(job_id=job.id, epoch=job.epoch)
                 if looks_at_rows(job.source, job.options):
-                    found = await self._found_in_rows(work, begun)
+                    found = await until_answered(work, self.searches, partial(self._found_in_rows, begun))
                     if found is None:
                         return
                     suspicion, own_rows = found
@@ -168,9 +175,11 @@ class Inspections:
         except FencedError:
             pass  # the job is paused, or partition 0 belongs to another worker by now
 
-    async def _found_in_rows(self, work: Work, begun: _Inspection) -> tuple[Suspicion | None, int] | None:
+    async def _found_in_rows(
+        self, begun: _Inspection, work: Work, searches: Searches
+    ) -> tuple[Suspicion | None, int] | None:
         """What the first rows look like, None: right; and how many own rows there are. None: the first block is not to
-        come any more.
+        come any more. Raises PutOffError: nothing is kept, and all of it is to be done again.
 
         A job whose first block has come waits for its turn without its own rows in memory; one whose first block has
         not come, for whatever reason, takes no turn of those whose has.
@@ -179,21 +188,29 @@ class Inspections:
             own: OwnRows | None = None
             if not self.early.locked():
                 await until_looked.enter_async_context(self.early)
-                own = await self._own_rows(work)
+                own = await self._own_rows(work, searches)
             if not await begun.come:
                 return None
             async with self.looks:
                 await until_looked.aclose()
                 if own is None:
-                    own = await self._own_rows(work)
-                begun.wanted = True
-                if self.begun.get(work.job.id) is begun:
-                    self._awaiting.add(work.job.id)
-                self.on_wanted(work.job.id)
-                value = await begun.first
+                    own = await self._own_rows(work, searches)
+                value = await self._first_block(work.job.id, begun)
                 if value is None:
                     return None
-                return await self._looked_at(work, self._opened(value), own), own.known
+                return await self._looked_at(work, self._opened(value), own, searches), own.known
+
+    async def _first_block(self, job_id: str, begun: _Inspection) -> bytes | None:
+        """The first block, from the log if need be; None: it is not to come any more."""
+        if self.begun.get(job_id) is not begun:
+            return None
+        begun.wanted = True
+        self._awaiting.add(job_id)
+        self.on_wanted(job_id)
+        try:
+            return await begun.first
+        finally:
+            begun.put_back()
 
     def _opened(self, value: bytes) -> RowBlock:
         try:
@@ -201,11 +218,11 @@ class Inspections:
         except SealError as error:
             raise CannotGoOnError(str(error)) from error
 
-    async def _own_rows(self, work: Work) -> OwnRows:
-        """The rows to compare with; none, where Elasticsearch refuses to tell."""
+    async def _own_rows(self, work: Work, searches: Searches) -> OwnRows:
+        """The rows to compare with; none, where Elasticsearch refuses to tell. Raises PutOffError."""
         names = fields_of(work)
         try:
-            own = await own_rows(work, self.jobs, names, self.searches)
+            own = await own_rows(work, self.jobs, names, searches)
         except CannotGoOnError as error:
             _log_refusal(work, error)
             return OwnRows({})
@@ -214,18 +231,18 @@ class Inspections:
                 await asyncio.to_thread(learn, own, work.dataset, names)
         return own
 
-    async def _looked_at(self, work: Work, block: RowBlock, own: OwnRows) -> Suspicion | None:
-        """The accident that the rows look like; None: they look right."""
+    async def _looked_at(self, work: Work, block: RowBlock, own: OwnRows, searches: Searches) -> Suspicion | None:
+        """The accident that the rows look like; None: they look right. Raises PutOffError."""
         probe = probe_of(work, block)
         with _noted(work):
-            asked = self._with_found(work, own, probe)
+            asked = self._with_found(work, own, probe, searches)
             own, looks = await asyncio.gather(asked, asyncio.to_thread(looks_of, probe, own))
             return await asyncio.to_thread(suspicion_of, probe, own, looks)
         return None
 
-    async def _with_found(self, work: Work, own: OwnRows, probe: Probe) -> OwnRows:
+    async def _with_found(self, work: Work, own: OwnRows, probe: Probe, searches: Searches) -> OwnRows:
         try:
-            return await with_found(work, own, probe, self.searches)
+            return await with_found(work, own, probe, searches)
         except CannotGoOnError as error:
             _log_refusal(work, error)
             return own
@@ -238,10 +255,10 @@ def _log_refusal(work: Work, error: CannotGoOnError) -> None:
 
 @contextmanager
 def _noted(work: Work) -> Iterator[None]:
-    """An error in the comparison is logged, and the job goes on. Raises FencedError as it is."""
+    """An error in the comparison is logged, and the job goes on. Raises FencedError and PutOffError as they are."""
     try:
         yield
-    except FencedError:
+    except (FencedError, PutOffError):
         raise
     except Exception:
         told = "job %s: its first rows could not be looked at"

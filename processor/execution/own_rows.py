@@ -10,7 +10,7 @@ from typing import Any, Final
 from control.creation.inspection import OWN_ROWS
 from control.jobtable import JobTable
 from control.predicates import taken_out
-from processor.execution.searching import SharedSearches
+from processor.execution.searching import Searches
 from processor.operations.work import Work
 from processor.suspicion.known_rows import LOOKED_UP, values_to_look_up
 from processor.suspicion.probe import OwnRows, Probe
@@ -36,11 +36,12 @@ def fields_of(work: Work) -> list[str]:
     return [meant for meant in columns.values() if meant is not None]
 
 
-async def own_rows(work: Work, jobs: JobTable, names: Sequence[str], searches: SharedSearches) -> OwnRows:
+async def own_rows(work: Work, jobs: JobTable, names: Sequence[str], searches: Searches) -> OwnRows:
     """The sample for this job, with these fields. A refresh is asked for only where too few of them are seen.
 
     Raises:
         FencedError: from the gate.
+        PutOffError: Elasticsearch can't answer one now.
         CannotGoOnError: Elasticsearch refuses a request.
     """
     before = _before(work.job, jobs)
@@ -57,7 +58,7 @@ async def own_rows(work: Work, jobs: JobTable, names: Sequence[str], searches: S
 
 
 async def _sampled(
-    work: Work, jobs: JobTable, names: Sequence[str], before: Sequence[Job], searches: SharedSearches
+    work: Work, jobs: JobTable, names: Sequence[str], before: Sequence[Job], searches: Searches
 ) -> OwnRows:
     """The sample of what a search finds now, of the rows of these jobs."""
     written = [(job, rows) for job in before if (rows := _written(job))][:JOBS]
@@ -77,7 +78,7 @@ async def _sampled(
     )
 
 
-async def with_found(work: Work, own: OwnRows, probe: Probe, searches: SharedSearches) -> OwnRows:
+async def with_found(work: Work, own: OwnRows, probe: Probe, searches: Searches) -> OwnRows:
     """The sample, with own rows that have values of the file where hardly two rows have the same one.
 
     Raises as `own_rows`.
@@ -132,7 +133,7 @@ def _any_of(filters: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"bool": {"should": list(filters), "minimum_should_match": 1}}
 
 
-async def _search(work: Work, names: Sequence[str], searches: SharedSearches, *wanted: Search) -> list[dict[str, Any]]:
+async def _search(work: Work, names: Sequence[str], searches: Searches, *wanted: Search) -> list[dict[str, Any]]:
     """The hits of each search, in the order of the index."""
     own = {"term": {"sluice.organisation": work.job.organisation}}
     not_this = {"term": {"sluice.job_id": work.job.id}}

@@ -12,7 +12,9 @@ from msgspec.structs import replace
 
 from control.jobtable import JobTable
 from processor.assembly import make_engine
+from processor.blocked import Blocked, PutOffs
 from processor.elastic import reading
+from processor.elastic.bulk import BulkSink, Gate
 from processor.execution import searching
 from processor.metrics import WorkerMetrics
 from processor.operations.work import Result
@@ -81,7 +83,8 @@ class Worker:
     made: ClassVar[list[Worker]] = []
     """The workers of a story."""
 
-    def __init__(self, operation: Any = None, datasets: Any = DATASETS) -> None:
+    def __init__(self, operation: Any = None, datasets: Any = DATASETS, sink: BulkSink | None = None) -> None:
+        """`sink`: None: one that finds nothing, and is always answered."""
         self.made.append(self)
         self.now = 7.0
         """Seconds of its steady clock."""
@@ -98,7 +101,14 @@ class Worker:
         self.reader = Parked()
         self.inherited = RestoredPartitions([], frozenset())
         publisher: Any = SimpleNamespace(publish_all=self._write, publish=self._write_one, bury=self._bury)
-        self.sink: Any = SimpleNamespace(ask=self._answer, client=None, of=lambda *_: self.sink)
+        own = SimpleNamespace(
+            ask=self._answer,
+            client=None,
+            of=lambda *_: self.sink,
+            once=lambda: self.sink,
+            put_offs=lambda: PutOffs(Blocked(), "", ""),
+        )
+        self.sink: Any = own if sink is None else sink
         reader: Any = self.reader
         operations = {} if operation is None else {"upload": operation, "export": operation}
         self.engine = make_engine(
@@ -110,7 +120,7 @@ class Worker:
             publisher,
             reader,
             self._inherit,
-            Lease(10),
+            Lease(PATIENCE),
             WorkerMetrics(),
             cast(Storage, None),
             Clock(now_ms=lambda: 5, monotonic=lambda: self.now, sleep=self.sleeps),
@@ -128,12 +138,14 @@ class Worker:
             raise self.kafka_error
         self.letters += letters
 
-    async def _answer(self, request: Any, *_: Any, **__: Any) -> Any:
+    async def _answer(self, request: Any, gate: Gate, *_: Any, **__: Any) -> Any:
+        gate()
         self.asked += 1
         indices = [data_index(SETTINGS.prefix, name) for name in self.datasets]
         body = dict[str, Any].fromkeys(indices, {})
         answers = {reading.__name__: body, searching.__name__: [{}] * 200}
-        return answers.get(request.__module__, SimpleNamespace(body=body))
+        made_in = getattr(request, "func", request).__module__
+        return answers.get(made_in, SimpleNamespace(body=body))
 
     async def _inherit(self, partitions: Collection[int]) -> RestoredPartitions:
         return self.inherited
@@ -222,6 +234,13 @@ async def until(condition: Callable[[], object]) -> None:
             return
         await asyncio.sleep(0)
     raise AssertionError("it never comes true")
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """As `until`, of what threads do as well; `tell` has the bound."""
+    while not condition():
+        await asyncio.sleep(0.001)
+        await turns()
 
 
 async def turns() -> None:

@@ -13,7 +13,7 @@ from elastic_transport import ConnectionTimeout
 from processor.elastic.answers import Answer, decoded, read_answers
 from processor.elastic.documents import bulk_item, document_lines
 from processor.elastic.items import BulkItems
-from processor.errors import CannotGoOnError, FencedError, StoppedError, UnansweredError
+from processor.errors import CannotGoOnError, FencedError, PutOffError, StoppedError, UnansweredError
 from runtime.clients import NotSentError
 from runtime.network.retrying import RETRIED_STATUSES
 from tests.support.stubs.bulk import StubClient, answers, api_error, run, sink
@@ -268,6 +268,28 @@ def test_a_request_that_was_not_taken_is_not_made_again_once_the_job_was_stopped
     with pytest.raises(StoppedError):
         run(sink(client).send(ITEMS, gate_that_raises(StoppedError())))
     assert len(client.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "failure", [api_error(429), api_error(503), ConnectionTimeout("slow"), PutOffError("busy")], ids=repr
+)
+def test_a_sink_that_asks_once_says_so_where_another_try_may_be_answered(failure: Exception) -> None:
+    told: list[str | None] = []
+    tries: list[Exception] = []
+
+    async def read() -> None:
+        tries.append(failure)
+        raise failure
+
+    with pytest.raises(PutOffError):
+        run(sink(StubClient(), told.append).once().ask(read, lambda: None))
+    assert (tries, told) == ([failure], [])
+
+
+def test_a_sink_that_asks_once_repeats_what_it_writes() -> None:
+    client = StubClient([api_error(503)])
+    assert all(answer.ok for answer in run(sink(client).once().send(ITEMS, lambda: None)))
+    assert len(client.requests) == 2
 
 
 def test_a_worker_that_has_lost_its_partitions_does_not_ask_again_and_says_so() -> None:
