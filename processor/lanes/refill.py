@@ -143,7 +143,7 @@ class Refill:
             self._room.met(len(value))
             self._room.moved()
             owner.refill(Loaded(offset, head.block, value, head.first_row))
-        for offset in range(first, last + 1):
+        for offset in range(first, last + 1):  # `read` has passed all of them
             if offset not in found:
                 lane.forget(offset)
         self._on_loaded()

@@ -90,12 +90,15 @@ def _lane_record(record: ConsumerRecord) -> LaneRecord:
     return lane
 
 
+class PositionError(Exception):
+    """Kafka's client has read at other offsets than it was told to. The worker ends, and its successor reads again."""
+
+
 class LogReader:
     """Reads ranges of the rows topic again, by offset, whatever the Faust consumer does meanwhile."""
 
     def __init__(self, settings: Settings, metrics: WorkerMetrics) -> None:
         self._topic = topic_name(settings.prefix, "rows")
-        self._positions: dict[int, int] = {}
         self._metrics = metrics
         self._consumer = AIOKafkaConsumer(
             **aiokafka_config(settings),
@@ -119,7 +122,6 @@ class LogReader:
     def assign(self, partitions: Iterable[int]) -> None:
         """Be ready to read these partitions; nothing is fetched until `read` asks."""
         tps = [TopicPartition(self._topic, partition) for partition in partitions]
-        self._positions.clear()
         self._consumer.assign(tps)
         for tp in tps:
             # Without a position the fetcher would look for a committed offset, and there is no group.
@@ -128,32 +130,36 @@ class LogReader:
 
     async def read(self, partition: int, first: int, last: int) -> list[tuple[int, bytes]]:
         """The records from offset `first` to `last`, both included, as (offset, value), with those behind them that
-        Kafka sent along; one call a partition at a time.
+        Kafka sent along; one call a partition at a time. Offsets of this range that are not among them hold no records.
 
         All that was fetched is given out: where some of a fetch is left when another offset is asked for, aiokafka
         leaves it, half a megabyte, to the garbage collector.
 
         Raises:
             aiokafka.errors.OffsetOutOfRangeError: retention has removed them.
+            PositionError: aiokafka has read at other offsets. What was asked for has to be read again.
             asyncio.CancelledError: the partition has been given up.
         """
         tp = TopicPartition(self._topic, partition)
-        if self._positions.get(partition) != first:
-            self._consumer.seek(tp, first)
+        # aiokafka stays where the read before has ended, or has failed: at an offset that is gone, say.
+        self._consumer.seek(tp, first)
         self._consumer.resume(tp)
         found: list[tuple[int, bytes]] = []
+        position = first
         try:
             while True:
                 batches = await self._consumer.getmany(tp, timeout_ms=1000)
                 records: list[ConsumerRecord] = batches.get(tp, [])
+                reached = await self._consumer.position(tp)
+                if reached < position or not all(position <= record.offset < reached for record in records):
+                    raise PositionError(f"partition {partition} was to be read from {position} on, and is at {reached}")
                 found += [(record.offset, record.value or b"") for record in records]
-                position = records[-1].offset + 1 if records else await self._consumer.position(tp)
+                position = reached
                 if position > last:
                     break  # nothing is awaited before `pause`: the next fetch would begin, and be given up
                 await asyncio.sleep(0)
         finally:
             if tp in self._consumer.assignment():
                 self._consumer.pause(tp)
-        self._positions[partition] = position
         self._metrics.reread_bytes.inc(sum(len(value) for offset, value in found if offset <= last))
         return found

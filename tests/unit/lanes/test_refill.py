@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import Any
 
+import pytest
 from aiokafka.errors import OffsetOutOfRangeError
 from msgspec.structs import replace
 
@@ -14,6 +15,7 @@ from processor.lanes.lane import Lane, Loaded
 from processor.lanes.owned_lanes import Lanes
 from processor.lanes.refill import Refill
 from processor.lanes.room import Room
+from processor.stream.log_reader import PositionError
 from schemas.job import State
 from tests.support.in_memory.control import world_in
 
@@ -76,3 +78,25 @@ def test_blocks_of_a_rollback_that_are_gone_are_told_with_what_helps() -> None:
     asyncio.run(story())
     assert len(broken) == 1
     assert "roll the job back once more" in broken[0] and "send the file again" not in broken[0]
+
+
+def test_a_lane_forgets_no_block_that_was_not_read() -> None:
+    class Elsewhere:
+        async def read(self, *_: int) -> Any:
+            raise PositionError("partition 0 was to be read from 7 on, and is at 9")
+
+    job = world_in(State.RUNNING).job()
+    jobs, lanes = JobTable(), Lanes()
+    jobs.put(job)
+    lane = Lane(job.id, 0, 2)
+    lane.meet(Loaded(7, 0, b""), 0)
+    lanes.put(lane)
+    room = Room(jobs, lanes, 16, lambda: ([job.id], 1))
+
+    async def story() -> None:
+        refill = Refill(jobs, lanes, Elsewhere(), room, lambda: None, lambda *_: None)  # type: ignore[arg-type]
+        with pytest.raises(PositionError):
+            await refill.run(0)
+
+    asyncio.run(story())
+    assert list(lane.todo) == [7]
