@@ -164,6 +164,8 @@ class InboxConsumer:
             self.assigned[number] = InboxPartition(number, max(offset, 0), found.records, self._context, found.rejected)
             places.append(TopicPartition(self._topic, number, offset))
         consumer.incremental_assign(places)
+        # librdkafka keeps a partition paused that was so when it was revoked, though it is assigned anew.
+        consumer.resume(places)
         log.info(
             "inbox: assigned partitions %s, with %d jobs that are filling",
             sorted(item.partition for item in partitions), sum(len(found.records) for found in states.values()),
