@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Final, Literal
@@ -62,23 +63,34 @@ class Housekeeping:
     """When a store was written anew last, by the monotonic clock."""
     _to_expunge: set[StoreName] = field(default_factory=set)
     """Stores of which something has been removed since."""
+    _walking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a step walks through the table: several at once would leave the rest of the worker fewer turns."""
 
-    async def run(self, gate: Gate) -> None:
-        """Remove what is due. An error of one store leaves it for the next time. Raises FencedError."""
-        for store in self.stores:
-            if store.name in EXPIRING:
-                await self._tried(store.name, self._expire(store, gate))
-        await self._tried("files of jobs that are gone", self._remove_orphaned_files(gate))
-        await self._tried("keys of jobs that are gone", self._remove_all(self._old_keys, gate))
-        for name in ("parts", "results"):
-            await self._tried(f"{name} of jobs that are gone", self._remove_orphaned_exports(name, gate))
-        for store in self.stores:
-            if isinstance(store, Documents) and store.name in EXPIRING:
-                await self._tried(f"{store.name} of jobs that are gone", self._delete_orphans(store, gate))
+    def steps(self) -> dict[str, Callable[[Gate], Awaitable[None]]]:
+        """What removes something that is due, by its name. Each is done by itself: a store that does not answer holds
+        up no other. An error leaves it for the next time. Each raises FencedError."""
+        steps: dict[str, Callable[[Gate], Awaitable[None]]] = {
+            store.name: partial(self._empty, store) for store in self.stores if store.name in EXPIRING
+        }
+        orphans: dict[str, Callable[[Gate], Awaitable[None]]] = {
+            "files": self._remove_orphaned_files,
+            "keys": partial(self._remove_all, self._old_keys),
+            "parts": partial(self._remove_orphaned_exports, "parts"),
+            "results": partial(self._remove_orphaned_exports, "results"),
+        }
+        for name, remove in orphans.items():
+            what = f"{name} of jobs that are gone"
+            steps[what] = partial(self._tried, what, remove)
+        return steps
 
-    async def _tried(self, what: str, work: Awaitable[None]) -> None:
+    async def _empty(self, store: Store, gate: Gate) -> None:
+        await self._tried(store.name, partial(self._expire, store), gate)
+        if isinstance(store, Documents):
+            await self._tried(f"{store.name} of jobs that are gone", partial(self._delete_orphans, store), gate)
+
+    async def _tried(self, what: str, remove: Callable[[Gate], Awaitable[None]], gate: Gate) -> None:
         try:
-            await work
+            await remove(gate)
         except FencedError:
             raise
         except (CannotGoOnError, StorageError, OSError) as error:
@@ -137,11 +149,12 @@ class Housekeeping:
         over: list[Job] = []
         expiry = self._expiry
         needed: set[str] = set()
-        async for job in self._each_job():
-            if not expiry.has_passed(store.name, job):
-                needed.update(path for path, _ in stored_files(job))
-            elif job.lacks(store.name) is None and store.has(job):
-                over.append(job)
+        async with self._walking:
+            async for job in self._each_job():
+                if not expiry.has_passed(store.name, job):
+                    needed.update(path for path, _ in stored_files(job))
+                elif job.lacks(store.name) is None and store.has(job):
+                    over.append(job)
         # What has come or begun again meanwhile is not over.
         needed.update(path for job in self.jobs.not_ended() for path, _ in stored_files(job))
         over = [job for job in over if self.jobs.is_newest(job)]
@@ -157,7 +170,8 @@ class Housekeeping:
             yield job
 
     async def _remove_orphaned_files(self, gate: Gate) -> None:
-        needed = {path async for job in self._each_job() for path, _ in stored_files(job)}
+        async with self._walking:
+            needed = {path async for job in self._each_job() for path, _ in stored_files(job)}
         await self._remove_all(lambda: self._old_files(needed), gate)
 
     async def _remove_all(self, found: Callable[[], Iterator[Path]], gate: Gate) -> None:

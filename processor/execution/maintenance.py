@@ -1,17 +1,18 @@
 """What the owner of partition 0 does again and again: it prolongs what unfinished jobs need, begins the next indices,
 and removes what is kept no longer.
 
-Each of these has a task of its own: millions of documents may take an hour to delete, and the point in time of an
-export lives for a quarter of one.
+Each of these has a task of its own, and so has each part of one: millions of documents may take an hour to delete, a
+request that Elasticsearch puts off is made again for as long as that takes, and the point in time of an export lives
+for a quarter of an hour.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from control.jobtable import JobTable
@@ -29,7 +30,7 @@ from processor.operations.modes.retention import sweep_images
 from runtime.clock import Clock
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
-from schemas.job import BUSY
+from schemas.job import BUSY, Job
 from schemas.topics import DAY_MS
 
 log = logging.getLogger(__name__)
@@ -40,18 +41,29 @@ _ORPHAN_MS: Final = DAY_MS
 """A younger index of claims, of a job that is not known, may be of one whose state has not come to this worker yet."""
 
 
+Duty = Callable[[Gate], Awaitable[object]]
+"""Does something once; the gate is open in the owner of partition 0."""
+Parts = Callable[[], Mapping[str, Duty]]
+"""What there is to do now, in parts that do not wait for each other, by names that stay the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Periodic:
     """Something that is done again and again."""
 
     seconds: float
-    """How long it waits for its turn, from the worker's start or from its last end on."""
+    """From the worker's start to its first turn, and from one turn to the next. A part that is still under way from an
+    earlier turn is left out of a turn."""
     what: str
     """What can't be done where it fails, as the beginning of a sentence: old reports can't be deleted."""
-    run: Callable[[Gate], Awaitable[object]]
-    """Does it once; the gate is open in the owner of partition 0."""
+    parts: Parts
     at_opening: bool = False
     """Whether it is also done when the worker has taken its partitions over."""
+
+
+def whole(duty: Duty) -> Parts:
+    """Something that is done in one."""
+    return lambda: {"": duty}
 
 
 class Maintenance:
@@ -69,34 +81,49 @@ class Maintenance:
         """Do each in its turns, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for one in self._periodic:
-                tasks.create_task(self._again_and_again(one))
+                tasks.create_task(self._again_and_again(one, tasks))
 
     async def opened(self) -> None:
         """The worker has taken partitions over: do what a predecessor may have left."""
-        for one in self._periodic:
-            if one.at_opening:
-                await self._once(one)
+        await self._once([one for one in self._periodic if one.at_opening])
 
     async def dry_run_over(self) -> None:
         """A dry run has ended."""
-        await self._once(self._claims)
+        await self._once([self._claims])
 
-    async def _again_and_again(self, one: Periodic) -> None:
+    async def _again_and_again(self, one: Periodic, tasks: asyncio.TaskGroup) -> None:
+        under_way: dict[str, asyncio.Task[None]] = {}
         while True:
             await self._clock.sleep(one.seconds)
-            await self._once(one)
+            under_way = {name: task for name, task in under_way.items() if not task.done()}
+            for name, duty in self._due(one).items():
+                if name not in under_way:
+                    under_way[name] = tasks.create_task(self._carry_out(one, duty))
 
-    async def _once(self, one: Periodic) -> None:
+    async def _once(self, some: Sequence[Periodic]) -> None:
+        await asyncio.gather(*(self._carry_out(one, duty) for one in some for duty in self._due(one).values()))
+
+    def _due(self, one: Periodic) -> Mapping[str, Duty]:
         if not self._lanes.does_job_steps:
-            return
+            return {}
         try:
-            await one.run(self._gate)
+            return one.parts()
+        except Exception:
+            self._log_unexpected(one)
+            return {}
+
+    async def _carry_out(self, one: Periodic, duty: Duty) -> None:
+        try:
+            await duty(self._gate)
         except FencedError:
-            pass  # partition 0 belongs to another worker by now
+            pass  # the job has moved on, or partition 0 belongs to another worker by now
         except CannotGoOnError as error:
             log.warning("%s: %s", one.what, error, extra=as_event("maintenance.trouble"))
         except Exception:
-            log.exception("%s: an unexpected error", one.what, extra=as_event("maintenance.trouble"))
+            self._log_unexpected(one)
+
+    def _log_unexpected(self, one: Periodic) -> None:
+        log.exception("%s: an unexpected error", one.what, extra=as_event("maintenance.trouble"))
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -114,11 +141,11 @@ class Duties:
     def periodic(self) -> list[Periodic]:
         """All of it."""
         return [
-            Periodic(MINUTE, "what unfinished jobs need can't be prolonged", self._keep),
-            Periodic(MINUTE, "no index can be begun", self._roll),
-            Periodic(HOUR, "old reports can't be deleted", self._delete_reports, at_opening=True),
-            Periodic(HOUR, "before-images that are old enough can't be deleted", self._sweep_images, at_opening=True),
-            Periodic(self.settings.housekeeping_seconds, "nothing more can be removed now", self.housekeeping.run),
+            Periodic(MINUTE, "what unfinished jobs need can't be prolonged", self._kept),
+            Periodic(MINUTE, "no index can be begun", self._rolling),
+            Periodic(HOUR, "old reports can't be deleted", whole(self._delete_reports), at_opening=True),
+            Periodic(HOUR, "old before-images can't be deleted", whole(self._sweep_images), at_opening=True),
+            Periodic(self.settings.housekeeping_seconds, "what is over can't be removed now", self.housekeeping.steps),
             self.claims,
         ]
 
@@ -126,31 +153,37 @@ class Duties:
     def claims(self) -> Periodic:
         """The end of the keys that dry runs have met, which is done after each of them as well."""
         what = "the keys of dry runs that are over can't be deleted"
-        return Periodic(HOUR, what, self._sweep_claims, at_opening=True)
+        return Periodic(HOUR, what, whole(self._sweep_claims), at_opening=True)
 
-    async def _keep(self, _: Gate) -> None:
-        for job in self.jobs.busy_or_queued():
-            if not self.works.makes_file(job) or job.phase != "apply" or job.state not in BUSY:
-                continue
-            # A FencedError says that the job has moved on meanwhile.
-            with contextlib.suppress(FencedError), self.failures.failing_only(job):
-                operation, work = await self.works.for_job_step(job)
-                await required_file_operation(operation).keep(work)
+    def _kept(self) -> dict[str, Duty]:
+        """The jobs whose files are being made."""
+        busy = (job for job in self.jobs.busy_or_queued() if job.phase == "apply" and job.state in BUSY)
+        return {job.id: partial(self._keep, job) for job in busy if self.works.makes_file(job)}
 
-    async def _roll(self, gate: Gate) -> None:
-        """Begin the next index of a dataset whose rows have outgrown theirs."""
-        if self.settings.index_bytes is None:
-            return
+    async def _keep(self, job: Job, _: Gate) -> None:
+        with self.failures.failing_only(job):
+            operation, work = await self.works.for_job_step(job)
+            await required_file_operation(operation).keep(work)
+
+    def _rolling(self) -> dict[str, Duty]:
+        """The datasets that may have a next index."""
+        most = self.settings.index_bytes
+        if most is None:
+            return {}
         unique = [operation.kind.dataset for operation in self.works.operations.values() if operation.kind.dataset]
-        for dataset in rolling(list(self.works.datasets.values()), unique):
-            try:
-                begun = await self.works.generations.roll(dataset, self.settings.index_bytes, gate)
-            except CannotGoOnError as error:
-                log.warning("no new index for %s: %s", dataset, error, extra=as_event("maintenance.trouble"))
-                continue
-            if begun is not None:
-                told = as_event("index.rolled", index=begun.index)
-                log.info("jobs write into %s soon: the index before it is full", begun.index, extra=told)
+        datasets = rolling(list(self.works.datasets.values()), unique)
+        return {dataset: partial(self._roll, dataset, most) for dataset in datasets}
+
+    async def _roll(self, dataset: str, most_bytes: int, gate: Gate) -> None:
+        """Begin the next index of a dataset if its rows have outgrown theirs."""
+        try:
+            begun = await self.works.generations.roll(dataset, most_bytes, gate)
+        except CannotGoOnError as error:
+            log.warning("no new index for %s: %s", dataset, error, extra=as_event("maintenance.trouble"))
+            return
+        if begun is not None:
+            told = as_event("index.rolled", index=begun.index)
+            log.info("jobs write into %s soon: the index before it is full", begun.index, extra=told)
 
     async def _delete_reports(self, gate: Gate) -> None:
         days = self.settings.report_retention_days

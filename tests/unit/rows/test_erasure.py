@@ -28,6 +28,7 @@ from runtime.settings import Settings
 from schemas.job import Job, Source, State
 from schemas.messages.commands import StoresEmptied
 from schemas.policies.retention import RetentionBook, StoreName, retention_book
+from tests.support.in_memory.housekeeping import keep_house
 
 DAY = 86_400
 NOW = 1_790_000_000
@@ -73,7 +74,7 @@ class House:
             raise FencedError
 
     def run(self) -> None:
-        asyncio.run(self.keeping().run(self.gate))
+        asyncio.run(keep_house(self.keeping(), self.gate))
 
     def keeping(self) -> Housekeeping:
         async def report(found: StoresEmptied) -> None:
@@ -201,7 +202,7 @@ def test_a_look_walks_the_table_once_for_each_store_and_lets_others_have_their_t
 
     async def watched() -> None:
         nonlocal most
-        running = asyncio.create_task(house.keeping().run(house.gate))
+        running = asyncio.create_task(keep_house(house.keeping(), house.gate))
         while not running.done():
             before = table.looks
             await asyncio.sleep(0)
@@ -250,7 +251,7 @@ def test_an_error_of_one_store_leaves_the_others_to_be_emptied(tmp_path: Path, e
     result = house.put("results/gone.csv", 100)
     house.put("sources/old/a.csv", 100)
     house.storage = Broken(house.storage, error)
-    house.stores = (Stubborn(error), *house.stores)
+    house.stores = (Stubborn(error, "previews"), *house.stores)
     house.run()
     assert house.left() == ["parts/gone/1.csv"] and not result.exists()
 
@@ -258,10 +259,9 @@ def test_an_error_of_one_store_leaves_the_others_to_be_emptied(tmp_path: Path, e
 class Stubborn:
     """A store that can't be emptied."""
 
-    name: StoreName = "results"
-
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception, name: StoreName = "results") -> None:
         self.error = error
+        self.name = name
 
     def has(self, job: Job) -> bool:
         return True

@@ -28,6 +28,7 @@ from schemas.indices import REPORT_MAPPINGS
 from schemas.job import Job, LaneTotals, State
 from schemas.policies.retention import retention_book
 from schemas.topics import DAY_MS
+from tests.support.in_memory import housekeeping
 from tests.support.stubs.bulk import run
 
 NOW = 1_790_000_000_000
@@ -97,7 +98,7 @@ def keep_house(client: MemoryElasticsearch, table: JobTable, folder: Path) -> No
     )
     storage, keys = open_storage(Settings(storage=folder)), JobKeys(folder)
     keeping = Housekeeping(table, stores, retention_book({}), storage, folder, keys, clock, report)
-    asyncio.run(keeping.run(lambda: None))
+    asyncio.run(housekeeping.keep_house(keeping, lambda: None))
 
 
 EACH = [

@@ -22,7 +22,11 @@ from schemas.exports import KEEP_ALIVE
 from schemas.job import Job, State
 from tests.support.in_memory.control import world_in
 
-NAMES = ("delete_old_reports", "sweep_images", "sweep_claims", "roll", "housekeeping", "keep")
+NAMES = (
+    "delete_old_reports", "sweep_images", "sweep_claims", "roll d", "roll e", "housekeeping a", "housekeeping b",
+    "keep j1", "keep j2",
+)  # fmt: skip
+"""What there is to do where there are two datasets, two stores and two exports."""
 
 
 async def soon(_: float) -> None:
@@ -49,17 +53,17 @@ class World:
         table = JobTable()
         for each in jobs:
             table.put(each)
-        keeping: Any = SimpleNamespace(name="export", kind=SimpleNamespace(makes_file=True), keep=self._doing("keep"))
+        keeping: Any = SimpleNamespace(name="export", kind=SimpleNamespace(makes_file=True), keep=self._keep)
 
-        async def for_job_step(_: Job) -> tuple[Any, Any]:
-            return keeping, None
+        async def for_job_step(job: Job) -> tuple[Any, Any]:
+            return keeping, job
 
         works: Any = SimpleNamespace(
             sink=None, prefix="s", makes_file=lambda job: job.operation == "export", for_job_step=for_job_step,
-            operations={}, datasets={"d": SimpleNamespace(name="d", primary_key=())},
-            generations=SimpleNamespace(roll=self._doing("roll")),
+            operations={}, datasets={name: SimpleNamespace(name=name, primary_key=()) for name in ("d", "e")},
+            generations=SimpleNamespace(roll=self._roll),
         )  # fmt: skip
-        house: Any = SimpleNamespace(run=self._doing("housekeeping"))
+        house: Any = SimpleNamespace(steps=lambda: {name: self._doing(f"housekeeping {name}") for name in ("a", "b")})
         self.lanes = Lanes(owned=frozenset({JOB_STEP_PARTITION}), open=True)
         background: Any = SimpleNamespace(start=lambda work: work.close())
         publisher: Any = SimpleNamespace(publish=soon_published)
@@ -73,6 +77,12 @@ class World:
     async def _note(self, name: str) -> None:
         self.done.append(name)
 
+    async def _keep(self, job: Job) -> None:
+        await self.act(f"keep {job.id}")
+
+    async def _roll(self, dataset: str, *_: Any) -> None:
+        await self.act(f"roll {dataset}")
+
     def _doing(self, name: str) -> Callable[..., Awaitable[None]]:
         async def do(*_: Any) -> None:
             await self.act(name)
@@ -85,32 +95,71 @@ class World:
             await until(condition)
         finally:
             running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
 
 async def soon_published(*_: Any) -> None: ...
 
 
-def export() -> Job:
-    return replace(world_in(State.PAUSED).job(), operation="export")
+def exports() -> list[Job]:
+    return [replace(world_in(State.PAUSED).job(), id=job_id, operation="export") for job_id in ("j1", "j2")]
 
 
 @pytest.mark.parametrize("long", NAMES)
-def test_what_takes_long_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch, long: str) -> None:
-    world = World(monkeypatch, export())
+def test_what_takes_long_holds_up_nothing_else_and_is_begun_once(monkeypatch: pytest.MonkeyPatch, long: str) -> None:
+    world = World(monkeypatch, *exports())
+    ended: list[str] = []
+
+    async def act(name: str) -> None:
+        world.done.append(name)
+        if name == long:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(name)
+
+    world.act = act
+    asyncio.run(world.story(lambda: all(world.done.count(name) >= 3 for name in NAMES if name != long)))
+    assert world.done.count(long) == 1
+    assert ended == [long], "it ends with the worker"
+
+
+@pytest.mark.parametrize("long", ["delete_old_reports", "sweep_images", "sweep_claims"])
+def test_what_takes_long_at_the_opening_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch, long: str) -> None:
+    world = World(monkeypatch)
 
     async def act(name: str) -> None:
         world.done.append(name)
         if name == long:
             await asyncio.Event().wait()
 
+    async def story() -> None:
+        opened = asyncio.create_task(world.maintenance.opened())
+        await until(lambda: len(world.done) == 3)
+        opened.cancel()
+
     world.act = act
-    asyncio.run(world.story(lambda: all(world.done.count(name) >= 3 for name in NAMES if name != long)))
-    assert world.done.count(long) == 1
+    asyncio.run(story())
+
+
+def test_what_took_long_has_its_turns_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, *exports())
+    over = asyncio.Event()
+
+    async def act(name: str) -> None:
+        world.done.append(name)
+        if name == "keep j1":
+            await over.wait()
+        elif world.done.count("keep j2") == 5:
+            over.set()
+
+    world.act = act
+    asyncio.run(world.story(lambda: world.done.count("keep j1") >= 3))
 
 
 @pytest.mark.parametrize("error", [FencedError(), CannotGoOnError("no"), ValueError("odd"), OSError("no")])
 def test_an_error_leaves_it_for_the_next_turn(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    world = World(monkeypatch, export())
+    world = World(monkeypatch, *exports())
 
     async def act(name: str) -> None:
         world.done.append(name)
@@ -124,7 +173,7 @@ def test_an_error_leaves_it_for_the_next_turn(monkeypatch: pytest.MonkeyPatch, e
 def test_only_the_owner_of_partition_0_does_any_of_it(
     monkeypatch: pytest.MonkeyPatch, opened: bool, owned: set[int]
 ) -> None:
-    world = World(monkeypatch, export())
+    world = World(monkeypatch, *exports())
     world.lanes.open, world.lanes.owned = opened, frozenset(owned)
     turns = 0
 
