@@ -101,10 +101,11 @@ class Housekeeping:
 
     async def _expire(self, store: Store, gate: Gate) -> None:
         due = await self._due(store)
+        error: Exception | None = None
         if isinstance(store, DeadLetters):
             due = await self._remove_letters(store, due, gate)
-        elif due:
-            await store.remove(due, gate)
+        else:
+            due, error = await self._remove_each(store, due, gate)
         for job in due:
             gate()
             await self.report(StoresEmptied(job_id=job.id, epoch=job.epoch, stores=[store.name]))
@@ -115,6 +116,23 @@ class Housekeeping:
             if due:
                 self._to_expunge.add(store.name)
             await self._expunge(store, gate)
+        if error is not None:
+            raise error
+
+    async def _remove_each(self, store: Store, due: Sequence[Job], gate: Gate) -> tuple[list[Job], Exception | None]:
+        """Remove what a store has of each job; the jobs of which it has nothing any more, and the first error. An error
+        leaves that job for the next time. Raises FencedError."""
+        removed: list[Job] = []
+        first: Exception | None = None
+        for job in due:
+            try:
+                await store.remove([job], gate)
+                removed.append(job)
+            except FencedError:
+                raise
+            except Exception as error:
+                first = first or error
+        return removed, first
 
     async def _remove_letters(self, store: DeadLetters, due: Sequence[Job], gate: Gate) -> list[Job]:
         """Remove the old ones by their age, and write the topic anew, at most once a day, for datasets that keep theirs

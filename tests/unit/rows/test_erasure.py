@@ -29,6 +29,7 @@ from schemas.job import Job, Source, State
 from schemas.messages.commands import StoresEmptied
 from schemas.policies.retention import RetentionBook, StoreName, retention_book
 from tests.support.in_memory.housekeeping import keep_house
+from tests.support.waiting import PATIENCE
 
 DAY = 86_400
 NOW = 1_790_000_000
@@ -254,6 +255,52 @@ def test_an_error_of_one_store_leaves_the_others_to_be_emptied(tmp_path: Path, e
     house.stores = (Stubborn(error, "previews"), *house.stores)
     house.run()
     assert house.left() == ["parts/gone/1.csv"] and not result.exists()
+
+
+@pytest.mark.parametrize("error", [CannotGoOnError("no"), OSError("no"), ValueError("odd")])
+@pytest.mark.parametrize("bad", ["a", "b", "c"])
+def test_an_error_of_one_job_leaves_what_is_over_of_the_others_to_be_removed(
+    tmp_path: Path, bad: str, error: Exception
+) -> None:
+    class OfOthers(UploadedFiles):
+        async def remove(self, jobs: Sequence[Job], gate: Any) -> None:
+            if any(each.id == bad for each in jobs):
+                raise error
+            await super().remove(jobs, gate)
+
+    house = House(tmp_path, *map(job, "abc"), uploaded_files=5)
+    for name in "abc":
+        house.put(f"sources/{name}/a.csv", 100)
+    house.stores = (OfOthers(tmp_path),)
+    house.run()
+    assert house.left() == [f"sources/{bad}/a.csv"]
+    assert {report.job_id for report in house.reports} == {*"abc"} - {bad}
+    house.stores = (UploadedFiles(tmp_path),)
+    house.run()
+    assert house.left() == [] and {report.job_id for report in house.reports} == {*"abc"}
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_a_store_that_does_not_answer_holds_up_no_other(tmp_path: Path, place: int) -> None:
+    class Silent(Stubborn):
+        async def remove(self, jobs: Sequence[Job], gate: Any) -> None:
+            await asyncio.Event().wait()
+
+    house = House(tmp_path, job("old"), uploaded_files=5, previews=5)
+    for path in ("sources/old/a.csv", "parts/gone/1.csv", "results/gone.csv", "sources/gone/a.csv"):
+        house.put(path, 100)
+    stores = list(house.stores)
+    stores.insert(place, Silent(ValueError(), "previews"))
+    house.stores = tuple(stores)
+
+    async def story() -> None:
+        keeping = asyncio.create_task(keep_house(house.keeping(), house.gate))
+        while house.left():
+            await asyncio.sleep(0.001)
+            assert not keeping.done()
+        keeping.cancel()
+
+    asyncio.run(asyncio.wait_for(story(), PATIENCE))
 
 
 class Stubborn:
