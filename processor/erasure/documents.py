@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from processor.elastic.bulk import BulkSink, Gate
@@ -16,6 +18,7 @@ from schemas.policies.retention import StoreName
 
 log = logging.getLogger(__name__)
 
+_MERGE_SECONDS: Final = 600.0
 _EXPUNGE_SECONDS: Final = 5.0
 _EXPUNGE_TRIES: Final = 24
 """Elasticsearch keeps a deleted document until it has noted that all replicas know: it looks twice a minute."""
@@ -30,6 +33,9 @@ class Documents:
     sink: BulkSink
     clock: Clock
     holds: Callable[[Job], bool]
+    merging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while Elasticsearch writes an index's files anew, which may take minutes: such requests take no slot from
+    those of other jobs, and of the connections one at most."""
 
     def has(self, job: Job) -> bool:
         """See Store."""
@@ -53,10 +59,7 @@ class Documents:
         await self.sink.ask(lambda: client.indices.put_settings(index=index, settings=every), gate, writes=True)
         for _ in range(_EXPUNGE_TRIES):
             await self.sink.ask(lambda: client.indices.flush(index=index, force=True), gate)
-            await self.sink.ask(
-                lambda: client.options(request_timeout=600).indices.forcemerge(index=index, only_expunge_deletes=True),
-                gate,
-            )
+            await self.sink.ask(partial(self._merge, gate), gate, little=True)
             await self.sink.ask(lambda: client.indices.flush(index=index, force=True), gate)
             stats = await self.sink.ask(lambda: client.indices.stats(index=index, metric="docs"), gate)
             if not stats.body["_all"]["total"]["docs"].get("deleted"):
@@ -64,3 +67,9 @@ class Documents:
             await self.clock.sleep(_EXPUNGE_SECONDS)
         text = "documents deleted from %s are still in its files; Elasticsearch removes them as it merges"
         log.warning(text, index, extra=as_event("store.trouble"))
+
+    async def _merge(self, gate: Gate) -> None:
+        async with self.merging:
+            gate()
+            client = self.sink.client.options(request_timeout=_MERGE_SECONDS)
+            await client.indices.forcemerge(index=self.index, only_expunge_deletes=True)

@@ -6,6 +6,7 @@ A purge removes a job from all of them; housekeeping from each of `EXPIRING` aft
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from processor.elastic.bulk import BulkSink
 from processor.erasure.base import Store
@@ -18,21 +19,26 @@ from runtime.files.storage import Storage
 from runtime.settings import Settings
 from schemas.indices import index_name
 from schemas.job import Job
+from schemas.policies.retention import StoreName
 
 
 def stores(settings: Settings, storage: Storage, sink: BulkSink, keys: JobKeys, clock: Clock) -> tuple[Store, ...]:
     """The stores, in the order in which a purge empties them."""
-    prefix, root, turn = settings.prefix, settings.storage_root, asyncio.Lock()
+    prefix, root, turn, merging = settings.prefix, settings.storage_root, asyncio.Lock(), asyncio.Lock()
+
+    def documents(name: StoreName, index: str, holds: Callable[[Job], bool]) -> Documents:
+        return Documents(name, index_name(prefix, index), sink, clock, holds, merging)
+
     return (
         UploadedFiles(root),
         CorrectedFiles(root),
         Parts(storage),
         Results(storage),
-        Documents("previews", index_name(prefix, "previews"), sink, clock, lambda job: job.options.dry_run),
-        Documents("row_errors", index_name(prefix, "errors"), sink, clock, _may_have_errors),
-        Documents("changes", index_name(prefix, "changes"), sink, clock, lambda job: job.options.dry_run),
-        Documents("before_images", index_name(prefix, "images"), sink, clock, lambda job: job.mode is not None),
-        Documents("undone", index_name(prefix, "undone"), sink, clock, lambda job: job.mode is not None),
+        documents("previews", "previews", lambda job: job.options.dry_run),
+        documents("row_errors", "errors", _may_have_errors),
+        documents("changes", "changes", lambda job: job.options.dry_run),
+        documents("before_images", "images", lambda job: job.mode is not None),
+        documents("undone", "undone", lambda job: job.mode is not None),
         Blocks(keys),
         DeadLetters(settings, settings.retentions.longest("dead_letters"), turn),
         InboxRecords(settings, turn),

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +15,14 @@ from confluent_kafka import KafkaError, KafkaException
 from msgspec.structs import replace
 
 from control.jobtable import JobTable
+from processor.elastic.bulk import BulkSink
 from processor.erasure import topics
 from processor.erasure.base import Store
+from processor.erasure.documents import Documents
 from processor.erasure.files import Blocks, CorrectedFiles, Parts, Results, UploadedFiles
 from processor.erasure.housekeeping import JOBS_AT_ONCE, Housekeeping
 from processor.erasure.purging import Purging
+from processor.erasure.stores import stores
 from processor.erasure.topics import belongs
 from processor.errors import CannotGoOnError, FencedError
 from runtime.clock import Clock
@@ -345,6 +349,56 @@ def test_whatever_one_store_meets_the_others_are_emptied(tmp_path: Path, error: 
     assert house.left() == []
     with pytest.raises(FencedError):
         asyncio.run(Purging([Stubborn(FencedError()), *stores]).purge(job("j1"), house.gate))
+
+
+class Merging:
+    """An Elasticsearch that has a deleted document in each index, and takes long to write an index's files anew."""
+
+    def __init__(self) -> None:
+        self.indices = self
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
+        self.merging: list[str] = []
+        self.merged: list[str] = []
+        self.most = 0
+
+    def options(self, **_: Any) -> Merging:
+        return self
+
+    async def get(self, **_: Any) -> Any:
+        return SimpleNamespace(body={"an index": {}})
+
+    async def put_settings(self, **_: Any) -> None: ...
+
+    async def flush(self, **_: Any) -> None: ...
+
+    async def forcemerge(self, *, index: str, **_: Any) -> None:
+        self.merging.append(index)
+        self.begun.set()
+        self.most = max(self.most, len(self.merging))
+        await self.go.wait()
+        self.merging.remove(index)
+        self.merged.append(index)
+
+    async def stats(self, **_: Any) -> Any:
+        return SimpleNamespace(body={"_all": {"total": {"docs": {"deleted": 0}}}})
+
+
+def test_a_merge_takes_no_slot_from_the_requests_of_other_jobs(tmp_path: Path) -> None:
+    async def story() -> None:
+        client = Merging()
+        sink = BulkSink(client, in_flight=1)  # type: ignore[arg-type]
+        settings = Settings(storage=tmp_path)
+        kept = stores(settings, open_storage(settings), sink, JobKeys(tmp_path), Clock())
+        documents = [store for store in kept if isinstance(store, Documents)]
+        expunging = [asyncio.create_task(store.expunge(lambda: None)) for store in documents]
+        await client.begun.wait()
+        await asyncio.wait_for(sink.ask(client.get, lambda: None), PATIENCE)
+        assert client.merged == []
+        client.go.set()
+        await asyncio.gather(*expunging)
+        assert sorted(client.merged) == sorted(store.index for store in documents) and client.most == 1
+
+    asyncio.run(asyncio.wait_for(story(), PATIENCE))
 
 
 @pytest.mark.parametrize("error", [TimeoutError(), KafkaException(KafkaError(KafkaError._TIMED_OUT))])
