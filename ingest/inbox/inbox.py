@@ -24,6 +24,7 @@ from ingest.blocks.sealer import BlockSealer
 from ingest.consumers import ViewConsumer, wait_for_topics
 from ingest.errors import PublishError
 from ingest.inbox.acceptance import takes_rows
+from ingest.inbox.given_up import GivenUpJobs
 from ingest.inbox.partition import Batch, GivenUpError, InboxContext, home_partition
 from ingest.inbox.reports import REPORT_SECONDS, Announcer, report_on
 from ingest.inbox.row_buffer import RowBuffer
@@ -64,7 +65,7 @@ class Inbox:
         self._encoded = BlockSealer(JobKeys(settings.storage_root), lambda job_id: self._view.get(job_id)).encoded
         self._open: dict[str, Job] = {}  # jobs whose rows are still to become blocks
         self._moved: set[str] = set()  # jobs that may have all their rows since the last round
-        self._given_up: dict[str, str] = {}
+        self._given_up = GivenUpJobs()
         self._principals = FollowedPrincipals(settings)
         self._view = JobTable(PackedJobs())
         self._view.listen(self._job_changed)
@@ -201,8 +202,7 @@ class Inbox:
                 self._moved.add(job_id)
         else:
             self._open.pop(job_id, None)
-        if job is None:
-            self._given_up.pop(job_id, None)  # its id may come again
+        self._given_up.changed(job_id, job)
 
 
 class InboxThread:

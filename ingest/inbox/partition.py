@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from control.predicates import understood
 from csvfile.cutter import Limits
 from ingest.inbox.acceptance import Terms, takes_rows, terms_of, unknown_dataset, unknown_job
+from ingest.inbox.given_up import GivenUpJobs
 from ingest.inbox.records import Arrival, PlainRow, RowMaker, read_plain, read_record
 from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.senders import SenderProblem, anyone
@@ -102,8 +103,7 @@ class InboxContext:
     """A block as a message: those with rows sealed."""
     quotas: QuotaBook = field(default_factory=QuotaBook)
     sender_problem: SenderProblem = anyone
-    given_up: dict[str, str] = field(default_factory=dict)
-    """Job id -> why no row of it becomes a block in this process any more: the job is to fail with this reason."""
+    given_up: GivenUpJobs = field(default_factory=GivenUpJobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,8 @@ class InboxPartition:
         self._context = context
         self._rejected = list(rejected)
         for record in self._rejected:
-            context.given_up[_job_id(record)] = f"which of its rows have come is not known any more ({record})"
+            reason = f"which of its rows have come is not known any more ({record})"
+            context.given_up.give_up(_job_id(record), reason, epoch=None)
         self._backlog: deque[Record] = deque()
         self._aside = Aside(context.unknown_job_seconds)
         self._intakes: dict[str, _JobIntake | None] = {}
@@ -247,7 +248,8 @@ class InboxPartition:
                     log.exception(
                         "inbox: job %s: its rows can't become blocks", job_id, extra=as_event("job.stuck", job=job_id)
                     )
-                    self._context.given_up[job_id] = f"its rows can't become blocks: {error!r}"[:MOST_REASON]
+                    reason = f"its rows can't become blocks: {error!r}"[:MOST_REASON]
+                    self._context.given_up.give_up(job_id, reason, job.epoch)
                     raise GivenUpError(f"job {job_id}: {error!r}") from error
         for record in self._rejected:
             batch.rejected.append(record)
@@ -386,7 +388,7 @@ class InboxPartition:
         if job is None:
             return unknown_job(job_id, seconds)
         reason = unknown_dataset(job, seconds, self._context.datasets)
-        self._context.given_up[job_id] = reason
+        self._context.given_up.give_up(job_id, reason, job.epoch)
         return reason
 
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from csvfile.cutter import Limits
 from ingest.inbox import partition, waiting_rows
+from ingest.inbox.given_up import GivenUpJobs
+from ingest.inbox.inbox import Inbox
 from ingest.inbox.partition import GivenUpError, InboxContext, InboxPartition
 from ingest.inbox.records import Arrival, read_record
 from ingest.inbox.reports import report_on
 from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.waiting_rows import Record
+from ingest.metrics import ReaderMetrics
+from runtime.settings import Settings
 from schemas.job import Input, Job, State
 from schemas.messages.blocks import RowBlock
 from schemas.messages.commands import InputFailed
+from schemas.messages.dead_letters import RejectedRecord
 from schemas.messages.inbox import InboxRecord
 from tests.support.in_memory.inbox import (
     DATASETS,
@@ -97,7 +104,7 @@ def test_a_job_of_an_unknown_dataset_fails_and_takes_nobody_with_it() -> None:
     batch = batch_of(taker, record(0, 1), record(1, 1, "other"), now=0)
     assert numbers(batch.blocks) == [[1]] and not batch.dead_letters and batch.position == 0
     assert report_on(jobs["j1"], RowBuffer(InboxRecord(job_id="j1")), surroundings.given_up.get("j1")) is None
-    newer = dataclasses.replace(surroundings, datasets={**DATASETS, "gone": DATASETS["people"]}, given_up={})
+    newer = dataclasses.replace(surroundings, datasets={**DATASETS, "gone": DATASETS["people"]}, given_up=GivenUpJobs())
     knows = batch_of(InboxPartition(0, 0, (), newer), record(0, 1), record(1, 1, "other"))
     assert len(knows.blocks) == 2, "a reader that knows it takes them"
     late = batch_of(taker, now=PATIENCE)
@@ -141,6 +148,59 @@ def test_what_nobody_has_thought_of_fails_one_job(monkeypatch: pytest.MonkeyPatc
     assert ["a bug" in letter.reason for letter in batch.dead_letters] == [True]
     report = report_on(job(), RowBuffer(InboxRecord(job_id="j1")), surroundings.given_up.get("j1"))
     assert isinstance(report, InputFailed) and "a bug" in report.reason
+
+
+def test_a_resume_has_the_rows_of_a_job_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> list[RowBlock]:
+        raise ZeroDivisionError("a bug")
+
+    running = job(epoch=3)
+    jobs = {"j1": running}
+    surroundings = world(jobs)
+    with monkeypatch.context() as patched, pytest.raises(GivenUpError):
+        patched.setattr(RowBuffer, "cut", broken)
+        batch_of(InboxPartition(0, 0, (), surroundings), record(0, 1))
+    taker = InboxPartition(0, 0, (), surroundings)
+    assert len(batch_of(taker, record(0, 1)).dead_letters) == 1
+
+    jobs["j1"] = replace(running, state=State.FAILED, epoch=4)
+    surroundings.given_up.changed("j1", jobs["j1"])
+    assert len(batch_of(taker, record(1, 2)).dead_letters) == 1, "the failure itself is no resume"
+    jobs["j1"] = replace(running, epoch=5)
+    surroundings.given_up.changed("j1", jobs["j1"])
+    assert report_on(jobs["j1"], RowBuffer(InboxRecord(job_id="j1")), surroundings.given_up.get("j1")) is None
+    again = batch_of(taker, record(2, 1), record(3, 2))
+    assert numbers(again.blocks) == [[1, 2]] and not again.dead_letters
+
+
+def test_a_resume_does_not_bring_back_which_rows_have_come() -> None:
+    surroundings = around(job(epoch=3))
+    lost = RejectedRecord("sluice.inbox-state", 0, 7, b"j1", b"no json", "not JSON")
+    taker = InboxPartition(0, 0, (), surroundings, [lost])
+    surroundings.given_up.changed("j1", job(epoch=9))
+    batch = batch_of(taker, record(0, 1))
+    assert not batch.blocks and "not known any more" in batch.dead_letters[0].reason
+
+
+def test_a_job_of_the_same_id_is_not_given_up() -> None:
+    given_up = GivenUpJobs()
+    given_up.give_up("j1", "a bug", epoch=None)
+    given_up.changed("j2", None)
+    assert given_up.get("j1") == "a bug"
+    given_up.changed("j1", None)
+    assert given_up.get("j1") is None
+
+
+def test_the_reader_forgets_with_the_resume_that_it_has_given_a_job_up(tmp_path: Path) -> None:
+    inbox = Inbox(Settings(home=tmp_path), lambda: False, ReaderMetrics())
+    given = job(epoch=3)
+    inbox._given_up.give_up("j1", "a bug", given.epoch)
+    states = (given, replace(given, state=State.FAILED, epoch=4), replace(given, epoch=5))
+    found = []
+    for offset, state in enumerate(states, start=2):
+        inbox._view.put(replace(state, command_offset=offset))
+        found.append(inbox._given_up.get("j1"))
+    assert found == ["a bug", "a bug", None]
 
 
 def test_a_block_that_kafka_would_not_take_fails_its_job_alone(monkeypatch: pytest.MonkeyPatch) -> None:
