@@ -220,7 +220,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     date_from: str | None = None
     date_till: str | None = None
     awaits: str | None = None
-    """What the sender of a job's rows still has to send to the inbox."""
+    """What a job waits for whose rows come by the inbox: what their sender still has to send, or the storage."""
     purging: bool = False
     """A purge is removing everything that holds values of the job."""
     purged_at: str | None = None

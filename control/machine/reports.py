@@ -90,7 +90,11 @@ def report_events(job: Job, report: Report) -> tuple[Event, ...]:
             return (LanesStopped(news),) if quiescing(job) and news else ()
         case InputAdvanced():
             so_far = job.current_input
-            moved = report.input.blocks > so_far.blocks or (report.input.frozen is not None and so_far.frozen is None)
+            moved = (
+                report.input.blocks > so_far.blocks
+                or (report.input.frozen is not None and so_far.frozen is None)
+                or _tells_of_storage(so_far, report.input)
+            )
             return (InputMoved(report.input),) if under_way(job) and moved and _goes_on(so_far, report.input) else ()
         case InputEnded():
             if not under_way(job) or report.input is None or len(report.input.blocks_per_partition) != job.partitions:
@@ -166,3 +170,8 @@ def _is_void(job: Job, report: Report) -> bool:
 def _goes_on(known: Input, news: Input) -> bool:
     """Whether a report continues the known input. An export has one point in time: the first that a reader reports."""
     return not known.ended and known.frozen in (None, news.frozen)
+
+
+def _tells_of_storage(known: Input, news: Input) -> bool:
+    """Whether a report that is no older than the known input says something else of the storage."""
+    return news.blocks == known.blocks and news.storage_problem != known.storage_problem

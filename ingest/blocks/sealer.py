@@ -30,6 +30,18 @@ class BlockSealer:
         """No more blocks of the job are to come for now."""
         self.keys.forget(job_id)
 
+    def storage_problem(self, job: Job) -> str | None:
+        """Why the storage gives no key for the job's blocks now, in words; None: it does, or they need none.
+
+        If it does, `encoded` has the key in memory for the blocks that follow.
+        """
+        try:
+            if job.sealed:
+                self.keys.obtain(job.id)
+        except SealError as error:
+            return str(error)
+        return None
+
     def encoded(self, block: Block) -> bytes:
         """The block as a message.
 

@@ -62,7 +62,7 @@ class Inbox:
         self._datasets = load_datasets(settings.datasets_folder)
         self._limits = Limits(min(settings.block_rows, EVEN_BLOCK_ROWS), settings.block_bytes)
         self._quotas = settings.quotas
-        self._encoded = BlockSealer(JobKeys(settings.storage_root), lambda job_id: self._view.get(job_id)).encoded
+        self._sealer = BlockSealer(JobKeys(settings.storage_root), lambda job_id: self._view.get(job_id))
         self._open: dict[str, Job] = {}  # jobs whose rows are still to become blocks
         self._moved: set[str] = set()  # jobs that may have all their rows since the last round
         self._given_up = GivenUpJobs()
@@ -121,10 +121,11 @@ class Inbox:
             self._limits,
             patience,
             partitions,
-            self._encoded,
+            self._sealer.encoded,
             self._quotas,
             Senders(self._principals.registry, self._settings.require_signed_commands).problem,
             self._given_up,
+            self._sealer.storage_problem,
         )
 
     def _round(self, consumer: InboxConsumer, transactions: Transactions) -> None:
@@ -141,6 +142,7 @@ class Inbox:
         now = time.monotonic()
         for partition in consumer.assigned.values():
             partition.work(now)
+        consumer.read_again(now)
         consumer.hold()
         batches = {number: batch for number, partition in consumer.assigned.items() if (batch := partition.gather())}
         if batches:
@@ -191,7 +193,8 @@ class Inbox:
             partition = consumer.assigned.get(home_partition(job.id, consumer.partitions))
             if partition is not None:
                 fill = partition.fills.get(job.id) or RowBuffer(InboxRecord(job_id=job.id))
-                report = report_on(job, fill, self._given_up.get(job.id))
+                storage_problem = partition.passed_over.problem(job.id)
+                report = report_on(job, fill, self._given_up.get(job.id), storage_problem)
                 if report is not None:
                     yield report
 

@@ -4,7 +4,8 @@ Each job has a home partition. A record that lies on another one, because its se
 moved there first: so one job's rows meet in one place, where a number that comes twice is noticed.
 
 An error of one record refuses this record; an error of one job fails this job. `InboxPartition._deal_with` and
-`InboxPartition.gather` see to both: neither kind of error ends the thread, which serves all jobs.
+`InboxPartition.gather` see to both: neither kind of error ends the thread, which serves all jobs. A job whose key the
+storage does not give waits for it (`passed_over.py`), and is neither refused nor failed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from control.predicates import understood
 from csvfile.cutter import Limits
 from ingest.inbox.acceptance import Terms, takes_rows, terms_of, unknown_dataset, unknown_job
 from ingest.inbox.given_up import GivenUpJobs
+from ingest.inbox.passed_over import PassedOver
 from ingest.inbox.records import Arrival, PlainRow, RowMaker, read_plain, read_record
 from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.senders import SenderProblem, anyone
@@ -51,6 +53,7 @@ topics take 48 KiB more by default."""
 _RUN_RECORDS = 500
 """Records that are dealt with together, at most."""
 MOST_BLOCK_BYTES = MOST_RECORD_BYTES - 1024
+_NEWER = "a newer version has written the job's state"
 
 
 @lru_cache(maxsize=65_536)
@@ -104,6 +107,8 @@ class InboxContext:
     quotas: QuotaBook = field(default_factory=QuotaBook)
     sender_problem: SenderProblem = anyone
     given_up: GivenUpJobs = field(default_factory=GivenUpJobs)
+    storage_problem: Callable[[Job], str | None] = lambda _: None
+    """Why the storage gives no key for the job's blocks now; None: it does, and `encoded` raises nothing for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +152,10 @@ class InboxPartition:
             context.given_up.give_up(_job_id(record), reason, epoch=None)
         self._backlog: deque[Record] = deque()
         self._aside = Aside(context.unknown_job_seconds)
+        self.passed_over = PassedOver()
         self._intakes: dict[str, _JobIntake | None] = {}
+        self._taken_from: dict[str, int] = {}
+        """Job id -> the lowest offset of its records whose rows are to be part of the next batch."""
         self._batch = Batch(position)
         self._position = self._next = position
 
@@ -159,7 +167,7 @@ class InboxPartition:
     @property
     def at_rest(self) -> bool:
         """Whether there is nothing to do before another record comes: no job is filling, and no row waits."""
-        return not (self.fills or self._backlog or self._rejected or len(self._aside))
+        return not (self.fills or self._backlog or self._rejected or len(self._aside) or len(self.passed_over))
 
     def come(self, record: Record) -> None:
         """Take in a record; the caller gives them in the order of their offsets."""
@@ -174,8 +182,25 @@ class InboxPartition:
                     self._deal_with(record, now)
         for job_id, record in self._aside.overdue(now, self._left_alone):
             self._refuse(record, self._missing(job_id))
+        for job_id in self.passed_over.try_again(self._still_passed_over, self._next, now):
+            log.info("inbox: job %s: its rows are read again", job_id, extra=as_event("job.read_again", job=job_id))
         while self._backlog and self._deal_with_next(self._run(), now):
             pass
+
+    def come_again(self, record: Record, now: float) -> None:
+        """Take in a record in the second reading. Those that were dealt with when they came first are left out."""
+        try:
+            job_id = self._read(record).job_id
+        except Exception:  # for the same error the record was refused then
+            return
+        if not self.passed_over.reads_again(job_id):
+            return
+        if self._context.job(job_id) is None:
+            self._refuse(record, self._missing(job_id))  # it is not set aside: records wait there by their offsets
+        elif self._left_alone(job_id):
+            self.passed_over.pass_over(job_id, _NEWER, record.offset)
+        else:
+            self._deal_with(record, now)
 
     def _run(self) -> list[Record]:
         """The next records, as many as are dealt with together."""
@@ -242,6 +267,10 @@ class InboxPartition:
                 batch.states.append((job_id, None))
             elif fill.is_waiting:
                 try:
+                    problem = self._context.storage_problem(job)
+                    if problem is not None:
+                        self._pass_over(job, problem, fill)
+                        continue
                     self._cut(batch, job, fill)
                 except Exception as error:
                     # A bug, or rows of an unforeseen kind: this one job fails, with the reason.
@@ -257,8 +286,9 @@ class InboxPartition:
             if not self._left_alone(_job_id(record)) and (job is None or not takes_rows(job)):
                 batch.dropped.append(record.key or b"")
         self._rejected = []
-        first = self._aside.first
-        batch.position = self._next if first is None else first
+        self._taken_from.clear()
+        firsts = [first for first in (self._aside.first, self.passed_over.first) if first is not None]
+        batch.position = min(firsts, default=self._next)
         if batch.position == self._position and not (
             batch.states or batch.dead_letters or batch.moved or batch.rejected
         ):
@@ -266,6 +296,19 @@ class InboxPartition:
         self._position = batch.position
         self._batch = Batch(batch.position)
         return batch
+
+    def _pass_over(self, job: Job, problem: str, fill: RowBuffer) -> None:
+        """Have the job's rows that are in no block yet read again, with those that come."""
+        log.warning("inbox: job %s: its rows wait: %s", job.id, problem, extra=as_event("job.stuck", job=job.id))
+        fill.drop_waiting()
+        self.passed_over.pass_over(job.id, problem, self._taken_from[job.id])
+
+    def _still_passed_over(self, job_id: str) -> str | None:
+        """Why the job's records are passed over further; None: they are to be taken, or refused."""
+        job = self._context.job(job_id)
+        if job is not None and not understood(job):
+            return _NEWER
+        return self._context.storage_problem(job) if job is not None and takes_rows(job) else None
 
     def _cut(self, batch: Batch, job: Job, fill: RowBuffer) -> None:
         blocks = fill.cut(_columns(self._context.datasets[job.dataset], job), self._context.limits)
@@ -280,13 +323,13 @@ class InboxPartition:
     def _deal_with(self, record: Record, now: float) -> bool:
         """Take in a record's rows, refuse it, or set it aside; False: there is no room for that now."""
         try:
-            if len(record.value or b"") > MOST_BYTES:
-                raise UndecodableError(f"a record is at most {MOST_BYTES:,} bytes")
-            arrival = read_record(record.value, self._context.limits.bytes)
+            arrival = self._read(record)
             job_id = arrival.job_id
             home = home_partition(job_id, self._context.partitions)
             if home != self.partition:
                 self._batch.moved.append((home, job_id, record))
+            elif job_id in self.passed_over:
+                pass  # the position stays in front of it
             elif (intake := self._intake(job_id)) is not None:
                 stranger = self._context.sender_problem(record, intake.job)
                 if stranger is not None:
@@ -308,11 +351,19 @@ class InboxPartition:
             self._refuse(record, f"the reader failed on this record: {error!r}")
         return True
 
+    def _read(self, record: Record) -> Arrival:
+        """What the record says. Raises UndecodableError: it is to be refused."""
+        if len(record.value or b"") > MOST_BYTES:
+            raise UndecodableError(f"a record is at most {MOST_BYTES:,} bytes")
+        return read_record(record.value, self._context.limits.bytes)
+
     def _take_plain(self, job_id: str, records: Sequence[Record], rows: Sequence[PlainRow]) -> bool:
         """Take in records of one job that are one row each; False: nothing is done, since one of them needs a closer
         look."""
         if not JOB_ID.match(job_id) or home_partition(job_id, self._context.partitions) != self.partition:
             return False
+        if job_id in self.passed_over:
+            return True
         intake = self._intake(job_id)
         if intake is None or intake.terms.complete or intake.terms.objection(max(row.row for row in rows)) is not None:
             return False
@@ -324,7 +375,11 @@ class InboxPartition:
         least = intake.maker.least_bytes
         sizes = [max(len(record.value or b""), least) for record in records]
         intake.fill.take_all([row.row for row in rows], texts, sizes)
+        self._note_taken(job_id, records[0])
         return True
+
+    def _note_taken(self, job_id: str, record: Record) -> None:
+        self._taken_from[job_id] = min(record.offset, self._taken_from.get(job_id, record.offset))
 
     def _set_aside(self, job_id: str, record: Record, now: float) -> bool:
         while not self._aside.has_room():
@@ -338,6 +393,7 @@ class InboxPartition:
     def _take_in(self, record: Record, arrival: Arrival, intake: _JobIntake) -> None:
         # the bytes of a row in a block: an empty text takes three, and a problem takes its length
         size = max(len(record.value or b"") // len(arrival.values), intake.maker.least_bytes)
+        self._note_taken(arrival.job_id, record)
         for number, values, problem in arrival.rows():
             objection = intake.terms.objection(number)
             if objection is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from control.predicates import under_way
 from ingest.delivery_watermark import with_counts
 from ingest.inbox.row_buffer import MOST_GAPS, RowBuffer
@@ -15,21 +17,25 @@ AGAIN_SECONDS = 5.0
 """A report that the job's state does not show by then is sent again."""
 
 
-def report_on(job: Job, fill: RowBuffer, given_up: str | None = None) -> Report | None:
+def report_on(
+    job: Job, fill: RowBuffer, given_up: str | None = None, storage_problem: str | None = None
+) -> Report | None:
     """The report that brings the job's state up to date with its rows; None: it is, or the job takes no reports.
 
-    `given_up`: why the rows of the job don't become blocks any more.
+    `given_up`: why the rows of the job don't become blocks any more; `storage_problem`: why they wait to become some.
     """
     if not under_way(job) or job.phase != "apply" or job.input.ended:
         return None
-    announced, now = job.announced_rows, fill.input
+    announced, now = job.announced_rows, replace(fill.input, storage_problem=storage_problem)
     trouble = given_up or _trouble(fill, announced)
     if trouble is not None:
         failed = InputFailed(job_id=job.id, epoch=job.epoch, reason=trouble)
         return None if job.state is State.FAILED else failed
     if announced is not None and fill.is_whole(announced):
         return InputEnded(job_id=job.id, input=with_counts(now, job.partitions))
-    return InputAdvanced(job_id=job.id, input=now) if now.blocks > job.input.blocks else None
+    known = job.input
+    news = now.blocks > known.blocks or (now.blocks == known.blocks and storage_problem != known.storage_problem)
+    return InputAdvanced(job_id=job.id, input=now) if news else None
 
 
 def _trouble(fill: RowBuffer, announced: int | None) -> str | None:

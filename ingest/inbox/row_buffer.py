@@ -59,6 +59,12 @@ class RowBuffer:
         """Whether there are rows that are not in a block yet."""
         return bool(self._waiting)
 
+    def drop_waiting(self) -> None:
+        """Forget the rows that are not in a block yet: each is taken when it comes again."""
+        waiting, self._waiting = self._waiting, []
+        for row in waiting:
+            self._rows.discard(row.number)
+
     @property
     def is_torn(self) -> bool:
         """Whether its rows are too far out of order to go on."""

@@ -24,15 +24,14 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from control.authorization.senders import kept_headers
 from ingest.inbox.partition import Batch, InboxContext, InboxPartition
-from ingest.inbox.waiting_rows import Record
+from ingest.inbox.second_reading import SecondReading
+from ingest.inbox.waiting_rows import record_of
 from ingest.metrics import ReaderMetrics
 from runtime.clients import librdkafka_config, producer_config
 from runtime.settings import Settings
 from runtime.telemetry.log_events import as_event
 from runtime.topics.callbacks import GroupCallbacks
-from runtime.topics.headers import headers_of
 from runtime.topics.reading import TopicReading
 from schemas.messages.codec import UndecodableError, decode, encode
 from schemas.messages.dead_letters import RejectedRecord
@@ -69,6 +68,7 @@ class InboxConsumer:
         self._topic = topic_name(settings.prefix, "inbox")
         self.assigned: dict[int, InboxPartition] = {}
         self._held: set[int] = set()
+        self._second_reading = SecondReading(settings)
         self._failure: str | None = None
         self.signed = False
         """Whether a signed record has come."""
@@ -120,17 +120,22 @@ class InboxConsumer:
                 continue
             partition = self.assigned.get(record.partition())
             if partition is not None:
-                found = headers_of(record)
-                headers, at = (kept_headers(found), record.timestamp()[1]) if found else ((), 0)
-                if headers:
-                    self.signed = True
-                taken = Record(record.offset(), record.key(), record.value(), headers, at)
+                taken = record_of(record)
+                self.signed = self.signed or bool(taken.headers)
                 count += 1
                 size += taken.size
                 partition.come(taken)
         if self._failure:
             raise InterruptedSessionError(self._failure)
         return count, size
+
+    def read_again(self, now: float) -> None:
+        """Give the partitions some of the records that they have passed over and take now; `now`: of a steady clock.
+
+        Raises:
+            KafkaException: Kafka refuses them.
+        """
+        self._second_reading.go_on(self.assigned, now)
 
     def hold(self) -> None:
         """Stop fetching for the partitions without room, and go on fetching for those that have room again."""
@@ -148,6 +153,7 @@ class InboxConsumer:
 
     def close(self) -> None:
         """Leave the group at once."""
+        self._second_reading.close()
         self._consumer.close()
 
     def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
-from control.authorization.senders import Headers
+from control.authorization.senders import Headers, kept_headers
+from runtime.topics.headers import headers_of
 
 MOST_RECORDS = 100_000
 MOST_BYTES = 64 * 1024 * 1024
@@ -34,6 +36,13 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         """Bytes that it takes in memory, about."""
         headers = sum(len(name) + len(value) for name, value in self.headers) if self.headers else 0
         return len(self.value or b"") + len(self.key or b"") + headers + _RECORD_BYTES
+
+
+def record_of(message: Any) -> Record:
+    """What the reader keeps of a message of confluent-kafka."""
+    found = headers_of(message)
+    headers, at = (kept_headers(found), message.timestamp()[1]) if found else ((), 0)
+    return Record(message.offset(), message.key(), message.value(), headers, at)
 
 
 class Aside:

@@ -32,6 +32,7 @@ EVENTS: Final[dict[str, str]] = {
     "job.event": "Something has happened to a job, as its history has it, or a command was refused.",
     "job.failed": "A job can't go on, and why.",
     "job.stuck": "A job could not be started, or its rows can't become blocks.",
+    "job.read_again": "Rows of a job that waited for the storage are read again.",
     "job.not_understood": "A newer version has written a job's state: this process leaves the job alone.",
     "job.not_inspected": "The first rows of a job could not be looked at, or not compared; the job goes on.",
     "job.deferred": "A report about a job of a newer version is put back for a newer worker.",

@@ -56,9 +56,12 @@ def job_view(job: Job, view: JobIndex, now: int, waiting_for: str | None = None)
 
 
 def awaits(job: Job) -> str | None:
-    """What the sender of a topic's rows still has to send, in words; None: nothing, or it is not asked for."""
+    """What a job waits for whose rows come from a topic, in words: the storage, or what their sender still has to send.
+    None: nothing, or it is not asked for."""
     if job.source.kind != "topic" or not takes_more_rows(job) or job.input.ended:
         return None
+    if job.input.storage_problem is not None:
+        return f"the storage: {job.input.storage_problem}"
     come, total = job.input.rows, job.announced_rows
     if total is None:
         return f"rows, or the end of the input: {come:,} rows have come"

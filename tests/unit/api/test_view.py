@@ -125,6 +125,8 @@ def test_a_job_whose_rows_come_by_a_topic_says_what_it_waits_for() -> None:
     shown = job_view(told, JobIndex(), NOW)
     assert shown.awaits == "993 of 1,000 rows; the first that is missing is row 3"
     assert shown.progress.rows_total == 1_000
+    kept = replace(told, input=Input(blocks=1, rows=7, first_missing=3, storage_problem="its key can't be read"))
+    assert job_view(kept, JobIndex(), NOW).awaits == "the storage: its key can't be read"
     assert job_view(replace(told, input=Input(rows=1_000, ended=True)), JobIndex(), NOW).awaits is None
     assert job_view(replace(told, state=State.TERMINATED), JobIndex(), NOW).awaits is None
     assert job_view(job(), JobIndex(), NOW).awaits is None

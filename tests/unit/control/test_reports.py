@@ -161,6 +161,20 @@ def test_an_older_report_of_a_reader_does_not_take_its_checkpoint_back() -> None
     assert world.job().input == Input(blocks=5, rows=2500)
 
 
+def test_a_job_says_what_the_storage_keeps_its_rows_from_until_a_report_that_is_no_older_takes_it_back() -> None:
+    world = world_in(State.RUNNING)
+
+    def tell(blocks: int, problem: str | None) -> bool:
+        return changed(world, InputAdvanced(job_id="j1", input=Input(blocks=blocks, storage_problem=problem)))
+
+    assert tell(3, None) and tell(3, "full") and world.job().input.storage_problem == "full"
+    assert not tell(3, "full") and not tell(2, None), "a repeat, and an older report"
+    assert tell(4, None) and world.job().input.storage_problem is None
+    assert not tell(3, "full")
+    assert tell(4, "full") and tell(4, None) and world.job().input == Input(blocks=4)
+    assert world.state is State.RUNNING and not [event for event in world.events() if event == "Failed"]
+
+
 def test_the_checkpoint_stays_where_the_end_was_once_it_has_been_reported() -> None:
     world = world_in(State.RUNNING)
     world.end_input(2, 1)

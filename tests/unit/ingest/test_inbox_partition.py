@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec.structs import replace
 
 from ingest.inbox.partition import MOST_BYTES, Batch, InboxContext, InboxPartition, home_partition
+from ingest.inbox.passed_over import TRY_SECONDS
 from ingest.inbox.records import RowMaker, read_record
 from ingest.inbox.reports import REPORT_SECONDS, Announcer, report_on
 from ingest.inbox.row_buffer import MOST_GAPS, RowBuffer
@@ -285,13 +286,15 @@ def test_an_end_is_told_at_once_and_not_again_with_the_reports_that_follow() -> 
 class Inbox(RuleBasedStateMachine):
     """Kafka's topics as lists: rows are sent, twice too, and the readers of two partitions die at any step.
 
-    Some jobs are made late, some never: nothing waits for their rows but these themselves.
+    Some jobs are made late, some never: nothing waits for their rows but these themselves. Nor does anything wait for
+    the rows of a job whose key the storage does not give for a time.
     """
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(without_key=st.sets(st.sampled_from("abc")))
+    def begin(self, without_key: set[str]) -> None:
         self.jobs = {name: job(name) for name in "abc"}
         self.now: float = 0
+        self.without_key = without_key
         self.log: list[list[Record]] = [[], []]
         self.committed = [0, 0]
         self.states: list[dict[str, InboxRecord]] = [{}, {}]
@@ -306,10 +309,24 @@ class Inbox(RuleBasedStateMachine):
         if not hasattr(self, "owners"):
             self.owners: dict[int, InboxPartition] = {}
             self.fetched: dict[int, int] = {}
-        surroundings = InboxContext(self.jobs.get, DATASETS, LIMITS, PATIENCE, PARTITIONS)
+            self.again: dict[int, tuple[int, int] | None] = {}
+        surroundings = InboxContext(
+            self.jobs.get,
+            DATASETS,
+            LIMITS,
+            PATIENCE,
+            PARTITIONS,
+            storage_problem=lambda known: "full" if known.id in self.without_key else None,
+        )
         position = self.committed[partition]
         self.owners[partition] = InboxPartition(partition, position, self.states[partition].values(), surroundings)
         self.fetched[partition] = position
+        self.again[partition] = None
+
+    @rule(names=st.sets(st.sampled_from("abcx")))
+    def have_keys_of_others(self, names: set[str]) -> None:
+        """The storage gives the keys of all jobs but these."""
+        self.without_key = names
 
     @rule(name=st.sampled_from("abcxyz"), row=st.integers(1, 12), partition=st.integers(0, 1), more=st.integers(0, 3))
     def send(self, name: str, row: int, partition: int, more: int) -> None:
@@ -334,6 +351,22 @@ class Inbox(RuleBasedStateMachine):
         owner.work(self.now)
         assert owner.backlog == 0, "nothing waits behind anything"
 
+    @rule(partition=st.integers(0, 1), most=st.integers(1, 5))
+    def read_again(self, partition: int, most: int) -> None:
+        """A round's part of the second reading, between the work on what has come and the transaction."""
+        owner = self.owners[partition]
+        self.again[partition] = self.again[partition] or owner.passed_over.begin()
+        offsets = self.again[partition]
+        if offsets is None:
+            return
+        first, end = offsets
+        for item in self.log[partition][first : min(first + most, end)]:
+            owner.come_again(item, self.now)
+        self.again[partition] = (first + most, end)
+        if first + most >= end:
+            owner.passed_over.ended()
+            self.again[partition] = None
+
     @rule(partition=st.integers(0, 1), commit=st.booleans(), dies=st.booleans())
     def transact(self, partition: int, commit: bool, dies: bool) -> None:
         batch = self.owners[partition].gather()
@@ -341,6 +374,13 @@ class Inbox(RuleBasedStateMachine):
             self._commit(partition, batch)
         if dies or not commit:
             self.assign(partition)
+
+    @rule(most=st.integers(1, 12))
+    def rounds_of_both(self, most: int) -> None:
+        for partition in (0, 1):
+            self.fetch(partition, most)
+            self.read_again(partition, most)
+            self.transact(partition, commit=True, dies=False)
 
     def _commit(self, partition: int, batch: Batch) -> None:
         assert self.committed[partition] <= batch.position <= self.fetched[partition]
@@ -375,6 +415,14 @@ class Inbox(RuleBasedStateMachine):
         """Left alone, the readers publish every row of a job that there is, and refuse the others."""
         if not hasattr(self, "owners"):
             return
+        self.without_key = set()
+        for partition in (0, 1):
+            self.now += TRY_SECONDS
+            self.fetch(partition, 0)
+            for _ in range(2):  # one that is under way, and the next one
+                self.read_again(partition, len(self.log[partition]) + 1)
+            self.transact(partition, commit=True, dies=False)
+            assert not len(self.owners[partition].passed_over)
         for _ in range(2):  # what is moved comes in the second round
             for partition in (0, 1):
                 self.assign(partition)
