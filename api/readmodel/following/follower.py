@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -27,8 +28,8 @@ nothing."""
 _BATCH = 500
 _RETRY_SECONDS = 1.0
 _FETCH_WAIT_MS = 3000
-"""Kafka answers a fetch as soon as there is a record, and an empty one after this long. Partitions that are assigned
-meanwhile wait for it."""
+"""Kafka answers a fetch as soon as there is a record, and an empty one after this long. That tells of the end of a
+topic: until all have been read to their ends Kafka is to answer sooner."""
 _LAST = 1000
 """Records that are read before the end of a `Later` topic, if no more are needed: those of jobs made just now."""
 MARGIN_MS = 3600 * 1000
@@ -107,18 +108,23 @@ class Follower:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            quiet = {} if self._later else {"fetch_wait_max_ms": _FETCH_WAIT_MS}
-            reading = small_consumer(self._settings, **quiet)
-            try:
-                self._follow(reading)
-            except Exception as error:
-                # Reading again from the beginning is idempotent.
-                log.warning("following the topics failed, trying again: %s", error, extra=as_event("kafka.trouble"))
-                self._stopping.wait(_RETRY_SECONDS)
-            finally:
-                reading.close()
+            with contextlib.ExitStack() as consumers:
+                try:
+                    self._follow(consumers)
+                except Exception as error:
+                    # Reading again from the beginning is idempotent.
+                    log.warning("following the topics failed, trying again: %s", error, extra=as_event("kafka.trouble"))
+                    self._stopping.wait(_RETRY_SECONDS)
 
-    def _follow(self, reading: AssignedConsumer) -> None:
+    def _opened(self, consumers: contextlib.ExitStack, **more: Any) -> AssignedConsumer:
+        """A consumer that `consumers` closes. `more`: settings of librdkafka."""
+        reading = small_consumer(self._settings, **more)
+        consumers.callback(reading.close)
+        return reading
+
+    def _follow(self, consumers: contextlib.ExitStack) -> None:
+        """Follow the topics with one consumer at a time, which is in `consumers`, until told to stop."""
+        reading, patient = self._opened(consumers), self._later is not None
         wanted = self._partitions(reading.consumer)
         held = topic_name(self._settings.prefix, self._later.topic) if self._later else None
         later = [place for place in wanted if place.topic == held]
@@ -147,6 +153,12 @@ class Follower:
                 reading.assign([*first, *needed.places(reading.consumer, later)])
                 later = []
             self._tell_who_has_caught_up({topic for topic, _ in behind})
+            if not (behind or patient):
+                for place in wanted:
+                    place.offset = reading.reached(place.topic, place.partition)
+                consumers.close()
+                reading, patient = self._opened(consumers, fetch_wait_max_ms=_FETCH_WAIT_MS), True
+                reading.assign(wanted)
 
     def _tell_who_has_caught_up(self, behind: set[str]) -> None:
         """`behind`: the topics that have not been read to their end."""
