@@ -81,7 +81,7 @@ def refused(rejected: Rejected) -> ApiError:
 def no_such_job(job_id: str) -> ApiError:
     """404: also for another organisation's job, so that a caller can't find out which ids exist."""
     if not JOB_ID.match(job_id):
-        text = f"{job_id[:80]!r} is no id of a job; GET /v1/jobs lists the jobs that you may see"
+        text = f"{job_id[:80]!r} is not a job id; GET /v1/jobs lists the jobs that you may see"
         return ApiError(404, text, {"job_id": job_id[:80]})
     return ApiError(404, f"there is no job {job_id}; GET /v1/jobs lists those you may see", {"job_id": job_id})
 

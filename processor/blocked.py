@@ -40,14 +40,9 @@ class Blocked:
     def __bool__(self) -> bool:
         return bool(self._requests)
 
-    def __contains__(self, who: Who) -> bool:
-        return who in self._requests
-
-    def holds(self, job: Job) -> bool:
-        """Whether the job can't go on for now."""
-        return bool(self._requests) and (
-            Who("job", job.id) in self._requests or Who("dataset", job.dataset) in self._requests
-        )
+    def holds(self, job_id: str, dataset: str) -> bool:
+        """Whether this job, of this dataset, can't go on for now."""
+        return Who("job", job_id) in self._requests or Who("dataset", dataset) in self._requests
 
     def begin(self, who: Who) -> None:
         """A request is put off; `end` follows."""
@@ -78,7 +73,8 @@ class PutOffs:
     """What becomes of the tries of one request, or of one after the other: a context, as long as they take."""
 
     def __init__(self, blocked: Blocked, job_id: str, dataset: str) -> None:
-        """`job_id`, `dataset`: whose request it is; empty: no job's, which blocks nobody."""
+        """`job_id`, `dataset`: the job that makes the request, and its dataset; empty: no job makes it, and none is
+        blocked by it."""
         self._blocked = blocked
         self._job_id, self._dataset = job_id, dataset
         self._times = 0
@@ -97,7 +93,7 @@ class PutOffs:
         """Whether the next try is not to take the place of other jobs' requests."""
         if not self._job_id:
             return self._times > 0
-        return any(who in self._blocked for who in (Who("job", self._job_id), Who("dataset", self._dataset)))
+        return self._blocked.holds(self._job_id, self._dataset)
 
     def again(self, reason: str, *, shared: bool, at_once: bool) -> bool:
         """A try was put off because of `reason`; whether that is shown as a trouble of these jobs alone.

@@ -93,7 +93,7 @@ class BulkSink:
 
     def once(self) -> BulkSink:
         """This sink, for requests that only read and are made once: where `ask` would make one again, it raises
-        PutOffError with the reason, and tells nobody of it."""
+        PutOffError with the reason, and shows it as no trouble: its caller does."""
         own = copy(self)
         own._once = True
         return own

@@ -109,7 +109,7 @@ class Batches:
         return self._is_held if self.blocked or self.slow else None
 
     def _is_held(self, job: Job) -> bool:
-        return self.blocked.holds(job) or job.id in self.slow
+        return self.blocked.holds(job.id, job.dataset) or job.id in self.slow
 
     def _busy(self) -> int:
         """How many batches are under way, without those of jobs that are held up."""

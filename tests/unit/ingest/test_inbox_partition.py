@@ -353,7 +353,7 @@ class Inbox(RuleBasedStateMachine):
 
     @rule(partition=st.integers(0, 1), most=st.integers(1, 5))
     def read_again(self, partition: int, most: int) -> None:
-        """A round's part of the second reading, between the work on what has come and the transaction."""
+        """The reader reads some passed-over records again, as in each round before it writes the transaction."""
         owner = self.owners[partition]
         self.again[partition] = self.again[partition] or owner.passed_over.begin()
         offsets = self.again[partition]

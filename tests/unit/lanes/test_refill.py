@@ -16,7 +16,7 @@ from processor.lanes.owned_lanes import Lanes
 from processor.lanes.refill import Refill
 from processor.lanes.room import Room
 from processor.stream.log_reader import PositionError
-from schemas.job import State
+from schemas.job import Job, State
 from tests.support.in_memory.control import world_in
 
 
@@ -28,15 +28,20 @@ class Gone:
         raise OffsetOutOfRangeError({})
 
 
-def test_a_block_that_retention_has_removed_is_told_once() -> None:
-    job = world_in(State.RUNNING).job()
-    jobs, lanes, reader, broken = JobTable(), Lanes(), Gone(), list[str]()
+def parked(job: Job) -> tuple[JobTable, Lanes, Lane, Room]:
+    """The table with this job, and a lane of it whose only block, at offset 7, is not in memory."""
+    jobs, lanes = JobTable(), Lanes()
     jobs.put(job)
-    lane = Lane(job.id, 0, 2)
+    lane = Lane(job.id, 0, 2, job.phase, job.run)
     lane.meet(Loaded(7, 0, b""), 0)
     lanes.put(lane)
+    return jobs, lanes, lane, Room(jobs, lanes, 16, lambda: ([job.id], 1))
 
-    room = Room(jobs, lanes, 16, lambda: ([job.id], 1))
+
+def test_a_block_that_retention_has_removed_is_told_once() -> None:
+    job = world_in(State.RUNNING).job()
+    reader, broken = Gone(), list[str]()
+    jobs, lanes, lane, room = parked(job)
 
     async def story() -> None:
         refill = Refill(jobs, lanes, reader, room, lambda: None, lambda _, reason: broken.append(reason))  # type: ignore[arg-type]
@@ -58,13 +63,8 @@ def test_a_block_that_retention_has_removed_is_told_once() -> None:
 
 def test_blocks_of_a_rollback_that_are_gone_are_told_with_what_helps() -> None:
     job = world_in(State.ROLLING_BACK).job()
-    jobs, lanes, broken = JobTable(), Lanes(), list[str]()
-    jobs.put(job)
-    lane = Lane(job.id, 0, 2, "undo", job.run)
-    lane.meet(Loaded(7, 0, b""), 0)
-    lanes.put(lane)
-
-    room = Room(jobs, lanes, 16, lambda: ([job.id], 1))
+    broken = list[str]()
+    jobs, lanes, _, room = parked(job)
 
     async def story() -> None:
         refill = Refill(jobs, lanes, Gone(), room, lambda: None, lambda _, reason: broken.append(reason))  # type: ignore[arg-type]
@@ -86,12 +86,7 @@ def test_a_lane_forgets_no_block_that_was_not_read() -> None:
             raise PositionError("partition 0 was to be read from 7 on, and is at 9")
 
     job = world_in(State.RUNNING).job()
-    jobs, lanes = JobTable(), Lanes()
-    jobs.put(job)
-    lane = Lane(job.id, 0, 2)
-    lane.meet(Loaded(7, 0, b""), 0)
-    lanes.put(lane)
-    room = Room(jobs, lanes, 16, lambda: ([job.id], 1))
+    jobs, lanes, lane, room = parked(job)
 
     async def story() -> None:
         refill = Refill(jobs, lanes, Elsewhere(), room, lambda: None, lambda *_: None)  # type: ignore[arg-type]
