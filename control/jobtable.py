@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from control.memory.brief_jobs import Jobs
 from control.memory.packed_jobs import PackedJobs
@@ -98,6 +98,10 @@ class JobTable:
         """The jobs whose blocks may be read, and applied or undone, now. Those that have failed or are paused, of which
         there may be any number, are not among them."""
         return list(self._runnable.values())
+
+    def runnable_of(self, job_ids: Iterable[str]) -> list[Job]:
+        """The jobs among these whose blocks may be read, and applied or undone, now."""
+        return [self._runnable[job_id] for job_id in job_ids if job_id in self._runnable]
 
     def of(self, organisation: str) -> list[Job]:
         """The jobs of one organisation."""

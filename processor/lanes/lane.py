@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from processor.outcome import Outcome
 from schemas.descriptors.intervals import IntervalSet, merged
@@ -36,11 +36,21 @@ class Memory:
 
     blocks: int = 0
     bytes: int = 0
+    ready: dict[str, int] = field(default_factory=dict)
+    """Job id -> blocks in memory that are not in flight; jobs that have none are not in it."""
 
     def add(self, blocks: int, size: int) -> None:
         """Note that there are so many blocks more, or fewer."""
         self.blocks += blocks
         self.bytes += size
+
+    def add_ready(self, job_id: str, blocks: int) -> None:
+        """Note that so many blocks of the job more, or fewer, are in memory and not in flight."""
+        ready = self.ready.get(job_id, 0) + blocks
+        if ready:
+            self.ready[job_id] = ready
+        else:
+            self.ready.pop(job_id, None)
 
 
 class Lane:
@@ -189,6 +199,7 @@ class Lane:
         """
         while self.has_next(within):
             loaded = self.ready.popleft()
+            self._memory.add_ready(self.job_id, -1)
             if self._place(loaded.block) not in self.applied:
                 self.flying[loaded.offset] = loaded
                 return loaded
@@ -214,6 +225,7 @@ class Lane:
         parked = self._next_parked()
         kept = len(ready) if parked is None else sum(item.offset < parked for item in ready)
         self._forget_values(ready[kept:])
+        self._memory.add_ready(self.job_id, kept - len(self.ready))
         self.ready = deque(ready[:kept])
 
     def unload(self) -> None:
@@ -221,14 +233,17 @@ class Lane:
         if self.ready:
             self._next_row = self.ready[0].first_row
         self._forget_values(self.ready)
+        self._memory.add_ready(self.job_id, -len(self.ready))
         self.ready.clear()
 
     def count_in(self, memory: Memory) -> None:
         """Have what the lane has in memory, now and later, counted there and nowhere else."""
         blocks, size = len(self._loaded), sum(self._loaded.values())
         self._memory.add(-blocks, -size)
+        self._memory.add_ready(self.job_id, -len(self.ready))
         self._memory = memory
         memory.add(blocks, size)
+        memory.add_ready(self.job_id, len(self.ready))
 
     def done(self, blocks: int) -> bool:
         """Whether all of the job's `blocks` on this partition are applied."""
@@ -240,6 +255,7 @@ class Lane:
     def _load(self, loaded: Loaded) -> None:
         self._loaded[loaded.offset] = len(loaded.value)
         self._memory.add(1, len(loaded.value))
+        self._memory.add_ready(self.job_id, 1)
         self._next_row = None
         self.ready.append(loaded)
 

@@ -86,7 +86,7 @@ class Refill:
     def _next_starved(self, partition: int) -> list[Lane]:
         """The lanes to feed next, at most `FED_TOGETHER`; where not all have room, the one whose turn is next."""
         each, near = self._room.each(), self._room.near()
-        jobs = self._jobs.runnable() if near is None else filter(None, map(self._jobs.get, near))
+        jobs = self._jobs.runnable() if near is None else self._jobs.runnable_of(near)
         starved = (
             lane
             for _, lanes in self._lanes.at_work(jobs)

@@ -114,7 +114,7 @@ class Room:
     def _look(self) -> None:
         self._active = sum(len(lanes) for _, lanes in self._lanes.at_work(self._jobs.runnable())) or 1
         self._questions = self._active // COUNTED_AGAIN
-        left = self._most()
+        most = left = self._most()
         order, able = self._order()
         near: dict[str, None] = {}
         for job_id in order:
@@ -128,6 +128,7 @@ class Room:
             self._near, self._far = None, []
         else:
             self._near, self._far = near, list(order[len(near) :])
-            self._moves = max(1, min(able, len(near)))
+            # Half of what those that may have a turn want: until then the others behind them need no room.
+            self._moves = max(1, min(able, len(near)) * (most - left) // (2 * len(near)))
         if self._near != before:
             self.on_other()

@@ -62,9 +62,7 @@ class Scheduler:
         waiting: dict[str, str] = {}
         pause: float | None = None
         is_held = self._held()
-        for job, lanes in self._lanes.at_work(self._jobs.runnable()):
-            if not any(lane.ready for lane in lanes.values()):
-                continue
+        for job, lanes in self._lanes.at_work(self._jobs.runnable_of(self._lanes.memory.ready)):
             if is_held is not None and is_held(job):
                 continue
             within = rows_within(job)

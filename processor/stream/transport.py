@@ -28,6 +28,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import faust
+import uvloop
 from faust.transport.drivers.aiokafka import DEFAULT_GENERATION_ID, AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, Message
 from mode.utils.objects import cached_property
@@ -159,7 +160,7 @@ class WorkerConsumer(Consumer):  # type: ignore[misc]
         return -math.inf if self._thread.broken else float(self._thread.last_heartbeat)
 
     def _new_consumer_thread(self) -> Any:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
+        return _Thread(self, loop=self.loop, thread_loop=uvloop.new_event_loop(), beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """The next records, as long as their partitions are assigned."""

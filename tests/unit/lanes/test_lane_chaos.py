@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import processor.lanes.lane as lane_module
-from processor.lanes.lane import Lane, Loaded
+from processor.lanes.lane import Lane, Loaded, Memory
 from processor.outcome import Outcome
 from schemas.messages.codec import decode, encode
 from schemas.messages.lanes import LaneRecord
@@ -32,7 +32,8 @@ class LaneLife(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(lane_module, "MAX_EXTENTS", 3)
         self.log: list[int | None] = []
-        self.lane = Lane("j1", 1, PARTITIONS)
+        self.memory = Memory()
+        self.lane = self.counted(Lane("j1", 1, PARTITIONS))
         self.durable: bytes | None = None
         self.met = 0
         """Offset that Kafka delivers next."""
@@ -159,9 +160,16 @@ class LaneLife(RuleBasedStateMachine):
         self.disturbed = True
         self.flying = []
         self.met = self.committed
-        self.lane = Lane("j1", 1, PARTITIONS)
+        lane = Lane("j1", 1, PARTITIONS)
         if self.durable is not None:
-            self.lane = Lane.restored(decode(self.durable, LaneRecord))
+            lane = Lane.restored(decode(self.durable, LaneRecord))
+        self.lane = self.counted(lane)
+
+    def counted(self, lane: Lane) -> Lane:
+        """A lane that begins, of another worker perhaps."""
+        self.memory = Memory()
+        lane.count_in(self.memory)
+        return lane
 
     # -- what must always be true ------------------------------------------------------------------------------------
 
@@ -185,6 +193,11 @@ class LaneLife(RuleBasedStateMachine):
         assert len(offsets) == len(set(offsets))
         assert not set(offsets) & set(self.lane.flying)
         assert set(offsets) | set(self.lane.flying) <= set(self.lane.todo)
+
+    @invariant()
+    def what_is_in_memory_is_counted(self) -> None:
+        ready = {"j1": len(self.lane.ready)} if self.lane.ready else {}
+        assert (self.memory.blocks, self.memory.ready) == (self.in_memory(), ready)
 
     @invariant()
     def only_what_was_carried_out_is_counted(self) -> None:
