@@ -50,7 +50,8 @@ class Lanes:
 
     def get(self, job_id: str, partition: int) -> Lane | None:
         """The job's lane on a partition, if it has met a block there."""
-        return self.by_job.get(job_id, {}).get(partition)
+        lanes = self.by_job.get(job_id)
+        return None if lanes is None else lanes.get(partition)
 
     def is_current(self, lane: Lane) -> bool:
         """Whether this worker owns the lane's partition, and the lane is the one that counts."""

@@ -78,7 +78,7 @@ class Refill:
                 event.clear()
                 while starved := self._next_starved(partition):
                     for lane in starved:
-                        if self._is_starved(lane):
+                        if self._is_starved(lane, self._room.each()):
                             await self._feed(lane)
         finally:
             self._wakeups.pop(partition, None)
@@ -86,21 +86,21 @@ class Refill:
     def _next_starved(self, partition: int) -> list[Lane]:
         """The lanes to feed next, at most `FED_TOGETHER`; where not all have room, the one whose turn is next."""
         each, near = self._room.each(), self._room.near()
-        jobs = self._jobs.runnable() if near is None else self._jobs.runnable_of(near)
-        starved = (
-            lane
-            for _, lanes in self._lanes.at_work(jobs)
-            if (lane := lanes.get(partition)) is not None and _wants_blocks(lane, each)
-        )
+        job_ids = (job.id for job in self._jobs.runnable()) if near is None else near
+        # Nearly all lanes want nothing, and this is asked for each block: what costs least is looked at first.
+        lanes = (self._lanes.get(job_id, partition) for job_id in job_ids)
+        starved = (lane for lane in lanes if lane is not None and self._is_starved(lane, each))
         if near is not None:
             return list(islice(starved, 1))
         return heapq.nsmallest(FED_TOGETHER, starved, key=lambda lane: len(lane.ready))
 
-    def _is_starved(self, lane: Lane) -> bool:
-        """Whether the lane still has work here, and wants blocks for it."""
+    def _is_starved(self, lane: Lane, each: int) -> bool:
+        """Whether the lane has hardly any of the `each` blocks in memory that it may have, and more in the log; and
+        still has work here."""
+        if not (lane.parked and len(lane.ready) <= each // 2 and lane.wanted(each) is not None):
+            return False
         job = self._jobs.get(lane.job_id)
-        at_work = job is not None and self._lanes.may_work(job) and self._lanes.get(lane.job_id, lane.partition) is lane
-        return at_work and _wants_blocks(lane, self._room.each())
+        return job is not None and self._lanes.may_work(job) and self._lanes.get(lane.job_id, lane.partition) is lane
 
     async def _feed(self, lane: Lane) -> None:
         wanted = lane.wanted(self._room.each())
@@ -155,8 +155,3 @@ class Refill:
             return False
         wanted = lane.wanted(self._room.each())
         return wanted is not None and wanted[0] == offset
-
-
-def _wants_blocks(lane: Lane, each: int) -> bool:
-    """Whether the lane has hardly any of the `each` blocks in memory that it may have, and more in the log."""
-    return lane.parked and len(lane.ready) <= each // 2 and lane.wanted(each) is not None
