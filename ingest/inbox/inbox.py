@@ -24,8 +24,10 @@ from ingest.blocks.sealer import BlockSealer
 from ingest.consumers import ViewConsumer, wait_for_topics
 from ingest.errors import PublishError
 from ingest.inbox.acceptance import takes_rows
+from ingest.inbox.batch import Batch
 from ingest.inbox.given_up import GivenUpJobs
-from ingest.inbox.partition import Batch, GivenUpError, InboxContext, home_partition
+from ingest.inbox.intake import InboxContext
+from ingest.inbox.partition import GivenUpError, home_partition
 from ingest.inbox.reports import REPORT_SECONDS, Announcer, report_on
 from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.senders import Senders
@@ -192,9 +194,9 @@ class Inbox:
         for job in jobs.values():
             partition = consumer.assigned.get(home_partition(job.id, consumer.partitions))
             if partition is not None:
-                fill = partition.fills.get(job.id) or RowBuffer(InboxRecord(job_id=job.id))
+                buffer = partition.buffers.get(job.id) or RowBuffer(InboxRecord(job_id=job.id))
                 storage_problem = partition.passed_over.problem(job.id)
-                report = report_on(job, fill, self._given_up.get(job.id), storage_problem)
+                report = report_on(job, buffer, self._given_up.get(job.id), storage_problem)
                 if report is not None:
                     yield report
 

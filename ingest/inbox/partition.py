@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby, islice
 from operator import attrgetter
@@ -22,27 +21,21 @@ from aiokafka.partitioner import murmur2
 from msgspec import Raw
 from msgspec.structs import replace
 
-from control.predicates import understood
-from csvfile.cutter import Limits
-from ingest.inbox.acceptance import Terms, takes_rows, terms_of, unknown_dataset, unknown_job
-from ingest.inbox.given_up import GivenUpJobs
+from ingest.inbox.acceptance import takes_rows
+from ingest.inbox.batch import Batch, InboxDeadLetter
+from ingest.inbox.intake import InboxContext, Intakes, JobIntake, row_columns
 from ingest.inbox.passed_over import PassedOver
-from ingest.inbox.records import Arrival, PlainRow, RowMaker, read_plain, read_record
+from ingest.inbox.records import Arrival, PlainRow, read_plain, read_record
 from ingest.inbox.row_buffer import RowBuffer
-from ingest.inbox.senders import SenderProblem, anyone
 from ingest.inbox.waiting_rows import Aside, Record
 from runtime.telemetry.log_events import as_event
 from schemas.bounds import MOST_REASON
-from schemas.descriptors.datasets import Dataset
-from schemas.descriptors.modes import needs_key_only
 from schemas.ids import JOB_ID
 from schemas.job import Job
-from schemas.messages.blocks import ABSENT, Block, RowBlock
-from schemas.messages.codec import UndecodableError, encode
+from schemas.messages.codec import UndecodableError
 from schemas.messages.dead_letters import RejectedRecord
 from schemas.messages.inbox import InboxRecord
 from schemas.messages.packed_rows import packed_rows
-from schemas.policies.quotas import QuotaBook
 from schemas.topics import MOST_RECORD_BYTES
 
 log = logging.getLogger(__name__)
@@ -60,65 +53,6 @@ _NEWER = "a newer version has written the job's state"
 def home_partition(job_id: str, partitions: int) -> int:
     """The partition of the inbox on which a job's rows meet: the one that Java's client would choose for its key."""
     return int((murmur2(job_id.encode()) & 0x7FFFFFFF) % partitions)
-
-
-@dataclass(frozen=True, slots=True)
-class InboxDeadLetter:
-    """A record of the inbox that becomes a dead letter, and why."""
-
-    record: Record
-    reason: str
-
-
-@dataclass(slots=True)
-class Batch:
-    """What one transaction writes about one partition; Kafka takes all of it or nothing."""
-
-    position: int
-    """Offset of the first record that is not part of it."""
-    blocks: list[tuple[int, RowBlock]] = field(default_factory=list)
-    """Partition of the rows topic, block."""
-    values: list[bytes] = field(default_factory=list)
-    """The blocks, encoded."""
-    states: list[tuple[str, InboxRecord | None]] = field(default_factory=list)
-    """Job id, checkpoint; None: it is not needed any more."""
-    dead_letters: list[InboxDeadLetter] = field(default_factory=list)
-    moved: list[tuple[int, str, Record]] = field(default_factory=list)
-    """Partition of the inbox, job id, record."""
-    rejected: list[RejectedRecord] = field(default_factory=list)
-    """Checkpoints that can't be read."""
-    dropped: list[bytes] = field(default_factory=list)
-    """Keys of those checkpoints, as far as no job needs them."""
-
-
-@dataclass(frozen=True, slots=True)
-class InboxContext:
-    """The settings and look-ups for the work on a partition."""
-
-    job: Callable[[str], Job | None]
-    datasets: Mapping[str, Dataset]
-    limits: Limits
-    unknown_job_seconds: float
-    """How long a row may be ahead of its job, or of a reader that knows its job's dataset."""
-    partitions: int
-    """Partitions of the inbox."""
-    encoded: Callable[[Block], bytes] = encode
-    """A block as a message: those with rows sealed."""
-    quotas: QuotaBook = field(default_factory=QuotaBook)
-    sender_problem: SenderProblem = anyone
-    given_up: GivenUpJobs = field(default_factory=GivenUpJobs)
-    storage_problem: Callable[[Job], str | None] = lambda _: None
-    """Why the storage gives no key for the job's blocks now; None: it does, and `encoded` raises nothing for that."""
-
-
-@dataclass(frozen=True, slots=True)
-class _JobIntake:
-    """The dataset, limits and checks for one job's rows, looked up once a turn."""
-
-    job: Job
-    terms: Terms
-    maker: RowMaker
-    fill: RowBuffer
 
 
 class GivenUpError(Exception):
@@ -144,7 +78,6 @@ class InboxPartition:
         states that can't be read. Which rows of their jobs have come is not known: those that still take rows fail.
         """
         self.partition = partition
-        self.fills = {state.job_id: RowBuffer(state) for state in states}
         self._context = context
         self._rejected = list(rejected)
         for record in self._rejected:
@@ -153,11 +86,16 @@ class InboxPartition:
         self._backlog: deque[Record] = deque()
         self._aside = Aside(context.unknown_job_seconds)
         self.passed_over = PassedOver()
-        self._intakes: dict[str, _JobIntake | None] = {}
+        self._intakes = Intakes(context, states)
         self._taken_from: dict[str, int] = {}
         """Job id -> the lowest offset of its records whose rows are to be part of the next batch."""
         self._batch = Batch(position)
         self._position = self._next = position
+
+    @property
+    def buffers(self) -> dict[str, RowBuffer]:
+        """The rows of each job whose home the partition is, as long as it takes some."""
+        return self._intakes.buffers
 
     @property
     def backlog(self) -> int:
@@ -166,8 +104,8 @@ class InboxPartition:
 
     @property
     def at_rest(self) -> bool:
-        """Whether there is nothing to do before another record comes: no job is filling, and no row waits."""
-        return not (self.fills or self._backlog or self._rejected or len(self._aside) or len(self.passed_over))
+        """Whether there is nothing to do before another record comes: no job takes rows, and no row waits."""
+        return not (self.buffers or self._backlog or self._rejected or len(self._aside) or len(self.passed_over))
 
     def come(self, record: Record) -> None:
         """Take in a record; the caller gives them in the order of their offsets."""
@@ -175,13 +113,13 @@ class InboxPartition:
 
     def work(self, now: float) -> None:
         """Deal with the records that have come while there is room for rows without a job; `now`: of a steady clock."""
-        self._intakes.clear()
+        self._intakes.begin_turn()
         for job_id in self._aside.jobs():
-            if self._intake(job_id) is not None:
+            if self._intakes.of(job_id) is not None:
                 for record in self._aside.take(job_id):
                     self._deal_with(record, now)
-        for job_id, record in self._aside.overdue(now, self._left_alone):
-            self._refuse(record, self._missing(job_id))
+        for job_id, record in self._aside.overdue(now, self._context.is_newer):
+            self._refuse(record, self._context.waited_in_vain(job_id))
         for job_id in self.passed_over.try_again(self._still_passed_over, self._next, now):
             log.info("inbox: job %s: its rows are read again", job_id, extra=as_event("job.read_again", job=job_id))
         while self._backlog and self._deal_with_next(self._run(), now):
@@ -196,8 +134,9 @@ class InboxPartition:
         if not self.passed_over.reads_again(job_id):
             return
         if self._context.job(job_id) is None:
-            self._refuse(record, self._missing(job_id))  # it is not set aside: records wait there by their offsets
-        elif self._left_alone(job_id):
+            # It is not set aside: records wait there by their offsets.
+            self._refuse(record, self._context.waited_in_vain(job_id))
+        elif self._context.is_newer(job_id):
             self.passed_over.pass_over(job_id, _NEWER, record.offset)
         else:
             self._deal_with(record, now)
@@ -258,67 +197,68 @@ class InboxPartition:
             GivenUpError: the caller must drop this partition.
         """
         batch = self._batch
-        for job_id, fill in list(self.fills.items()):
-            job = self._context.job(job_id)
-            if self._left_alone(job_id):
-                continue
-            if job is None or not takes_rows(job):
-                del self.fills[job_id]
-                batch.states.append((job_id, None))
-            elif fill.is_waiting:
-                try:
-                    problem = self._context.storage_problem(job)
-                    if problem is not None:
-                        self._pass_over(job, problem, fill)
-                        continue
-                    self._cut(batch, job, fill)
-                except Exception as error:
-                    # A bug, or rows of an unforeseen kind: this one job fails, with the reason.
-                    log.exception(
-                        "inbox: job %s: its rows can't become blocks", job_id, extra=as_event("job.stuck", job=job_id)
-                    )
-                    reason = f"its rows can't become blocks: {error!r}"[:MOST_REASON]
-                    self._context.given_up.give_up(job_id, reason, job.epoch)
-                    raise GivenUpError(f"job {job_id}: {error!r}") from error
+        for job_id, buffer in list(self.buffers.items()):
+            if not self._context.is_newer(job_id):
+                self._gather_from(job_id, buffer, batch)
         for record in self._rejected:
             batch.rejected.append(record)
             job = self._context.job(_job_id(record))
-            if not self._left_alone(_job_id(record)) and (job is None or not takes_rows(job)):
+            if not self._context.is_newer(_job_id(record)) and (job is None or not takes_rows(job)):
                 batch.dropped.append(record.key or b"")
         self._rejected = []
         self._taken_from.clear()
         firsts = [first for first in (self._aside.first, self.passed_over.first) if first is not None]
         batch.position = min(firsts, default=self._next)
-        if batch.position == self._position and not (
-            batch.states or batch.dead_letters or batch.moved or batch.rejected
-        ):
+        if batch.position == self._position and not batch.writes:
             return None
         self._position = batch.position
         self._batch = Batch(batch.position)
         return batch
 
-    def _pass_over(self, job: Job, problem: str, fill: RowBuffer) -> None:
+    def _gather_from(self, job_id: str, buffer: RowBuffer, batch: Batch) -> None:
+        """Make blocks of this job's rows, have them wait for its key, or drop its state if it takes no more of them."""
+        job = self._context.job(job_id)
+        if job is None or not takes_rows(job):
+            del self.buffers[job_id]
+            batch.states.append((job_id, None))
+        elif buffer.is_waiting:
+            try:
+                problem = self._context.storage_problem(job)
+                if problem is not None:
+                    self._pass_over(job, problem, buffer)
+                else:
+                    self._cut(batch, job, buffer)
+            except Exception as error:
+                # A bug, or rows of an unforeseen kind: this one job fails, with the reason.
+                log.exception(
+                    "inbox: job %s: its rows can't become blocks", job_id, extra=as_event("job.stuck", job=job_id)
+                )
+                reason = f"its rows can't become blocks: {error!r}"[:MOST_REASON]
+                self._context.given_up.give_up(job_id, reason, job.epoch)
+                raise GivenUpError(f"job {job_id}: {error!r}") from error
+
+    def _pass_over(self, job: Job, problem: str, buffer: RowBuffer) -> None:
         """Have the job's rows that are in no block yet read again, with those that come."""
         log.warning("inbox: job %s: its rows wait: %s", job.id, problem, extra=as_event("job.stuck", job=job.id))
-        fill.drop_waiting()
+        buffer.drop_waiting()
         self.passed_over.pass_over(job.id, problem, self._taken_from[job.id])
 
     def _still_passed_over(self, job_id: str) -> str | None:
         """Why the job's records are passed over further; None: they are to be taken, or refused."""
-        job = self._context.job(job_id)
-        if job is not None and not understood(job):
+        if self._context.is_newer(job_id):
             return _NEWER
+        job = self._context.job(job_id)
         return self._context.storage_problem(job) if job is not None and takes_rows(job) else None
 
-    def _cut(self, batch: Batch, job: Job, fill: RowBuffer) -> None:
-        blocks = fill.cut(_columns(self._context.datasets[job.dataset], job), self._context.limits)
+    def _cut(self, batch: Batch, job: Job, buffer: RowBuffer) -> None:
+        blocks = buffer.cut(row_columns(self._context.datasets[job.dataset], job), self._context.limits)
         values = [self._context.encoded(replace(block, rows=Raw(packed_rows(block.rows)))) for block in blocks]
         longest = max(map(len, values))
         if longest > MOST_BLOCK_BYTES:
             raise ValueError(f"a block of {longest:,} bytes, Kafka takes {MOST_BLOCK_BYTES:,}")
         batch.blocks += [(block.block % job.partitions, block) for block in blocks]
         batch.values += values
-        batch.states.append((job.id, fill.record()))
+        batch.states.append((job.id, buffer.record()))
 
     def _deal_with(self, record: Record, now: float) -> bool:
         """Take in a record's rows, refuse it, or set it aside; False: there is no room for that now."""
@@ -330,7 +270,7 @@ class InboxPartition:
                 self._batch.moved.append((home, job_id, record))
             elif job_id in self.passed_over:
                 pass  # the position stays in front of it
-            elif (intake := self._intake(job_id)) is not None:
+            elif (intake := self._intakes.of(job_id)) is not None:
                 stranger = self._context.sender_problem(record, intake.job)
                 if stranger is not None:
                     self._refuse(record, stranger)
@@ -364,7 +304,7 @@ class InboxPartition:
             return False
         if job_id in self.passed_over:
             return True
-        intake = self._intake(job_id)
+        intake = self._intakes.of(job_id)
         if intake is None or intake.terms.complete or intake.terms.objection(max(row.row for row in rows)) is not None:
             return False
         if any(self._context.sender_problem(record, intake.job) is not None for record in records):
@@ -374,7 +314,7 @@ class InboxPartition:
             return False
         least = intake.maker.least_bytes
         sizes = [max(len(record.value or b""), least) for record in records]
-        intake.fill.take_all([row.row for row in rows], texts, sizes)
+        intake.buffer.take_all([row.row for row in rows], texts, sizes)
         self._note_taken(job_id, records[0])
         return True
 
@@ -383,14 +323,15 @@ class InboxPartition:
 
     def _set_aside(self, job_id: str, record: Record, now: float) -> bool:
         while not self._aside.has_room():
-            oldest = self._aside.pop_oldest(now, self._left_alone)
+            oldest = self._aside.pop_oldest(now, self._context.is_newer)
             if oldest is None:
                 return False
-            self._refuse(oldest[1], f"{self._missing(oldest[0])}; too many rows wait like it, so it waits no longer")
+            reason = self._context.waited_in_vain(oldest[0])
+            self._refuse(oldest[1], f"{reason}; too many rows wait like it, so it waits no longer")
         self._aside.put(job_id, record, now)
         return True
 
-    def _take_in(self, record: Record, arrival: Arrival, intake: _JobIntake) -> None:
+    def _take_in(self, record: Record, arrival: Arrival, intake: JobIntake) -> None:
         # the bytes of a row in a block: an empty text takes three, and a problem takes its length
         size = max(len(record.value or b"") // len(arrival.values), intake.maker.least_bytes)
         self._note_taken(arrival.job_id, record)
@@ -402,62 +343,10 @@ class InboxPartition:
             if not intake.terms.complete:
                 texts, wrong = intake.maker.texts(values, plain=arrival.plain)
                 problem = problem or wrong
-                intake.fill.take(number, texts, problem, size + len(problem) if problem else size)
-
-    def _left_alone(self, job_id: str) -> bool:
-        """Whether a newer version has written this job: its rows wait for a reader that understands it."""
-        job = self._context.job(job_id)
-        return job is not None and not understood(job)
+                intake.buffer.take(number, texts, problem, size + len(problem) if problem else size)
 
     def _refuse(self, record: Record, reason: str) -> None:
         self._batch.dead_letters.append(InboxDeadLetter(record, reason[:MOST_REASON]))
-
-    def _intake(self, job_id: str) -> _JobIntake | None:
-        """What this job's rows need; None: the job or its dataset is not known."""
-        if job_id not in self._intakes:
-            self._intakes[job_id] = self._look_up(job_id)
-        return self._intakes[job_id]
-
-    def _look_up(self, job_id: str) -> _JobIntake | None:
-        job = self._context.job(job_id)
-        if job is None or not understood(job):
-            return None
-        terms = terms_of(job, self._context.quotas)
-        fill = self.fills.get(job_id) or RowBuffer(InboxRecord(job_id=job_id))
-        dataset, given_up = self._context.datasets.get(job.dataset), self._context.given_up.get(job_id)
-        if terms.refusal is None and not terms.complete:
-            if given_up is not None:
-                terms = Terms(given_up)
-            elif dataset is None:
-                return None
-            elif fill.is_torn:
-                terms = Terms(f"the rows of job {job_id} come too far out of order")
-            else:
-                self.fills[job_id] = fill
-        if dataset is None:
-            return _JobIntake(job, terms, RowMaker(("",)), fill)
-        return _JobIntake(job, terms, RowMaker(_columns(dataset, job), _absent(dataset, job)), fill)
-
-    def _missing(self, job_id: str) -> str:
-        """Why a row is refused that has waited in vain. Of an unknown dataset the job learns, too."""
-        job, seconds = self._context.job(job_id), self._context.unknown_job_seconds
-        if job is None:
-            return unknown_job(job_id, seconds)
-        reason = unknown_dataset(job, seconds, self._context.datasets)
-        self._context.given_up.give_up(job_id, reason, job.epoch)
-        return reason
-
-
-def _columns(dataset: Dataset, job: Job) -> list[str]:
-    """The fields that the job's rows have; those that it sets are added by the workers."""
-    return [name for name in dataset.columns if name not in job.options.set]
-
-
-def _absent(dataset: Dataset, job: Job) -> dict[str, str]:
-    """Field -> the text of a row that does not have it, where that is not an empty one."""
-    if needs_key_only(job.mode):
-        return {name: ABSENT for name in dataset.columns if name not in dataset.primary_key}
-    return dict(dataset.fills({}, job.created_at))
 
 
 def _job_id(record: RejectedRecord) -> str:

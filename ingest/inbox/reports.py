@@ -18,7 +18,7 @@ AGAIN_SECONDS = 5.0
 
 
 def report_on(
-    job: Job, fill: RowBuffer, given_up: str | None = None, storage_problem: str | None = None
+    job: Job, buffer: RowBuffer, given_up: str | None = None, storage_problem: str | None = None
 ) -> Report | None:
     """The report that brings the job's state up to date with its rows; None: it is, or the job takes no reports.
 
@@ -26,27 +26,27 @@ def report_on(
     """
     if not under_way(job) or job.phase != "apply" or job.input.ended:
         return None
-    announced, now = job.announced_rows, replace(fill.input, storage_problem=storage_problem)
-    trouble = given_up or _trouble(fill, announced)
+    announced, now = job.announced_rows, replace(buffer.input, storage_problem=storage_problem)
+    trouble = given_up or _trouble(buffer, announced)
     if trouble is not None:
         failed = InputFailed(job_id=job.id, epoch=job.epoch, reason=trouble)
         return None if job.state is State.FAILED else failed
-    if announced is not None and fill.is_whole(announced):
+    if announced is not None and buffer.is_whole(announced):
         return InputEnded(job_id=job.id, input=with_counts(now, job.partitions))
     known = job.input
     news = now.blocks > known.blocks or (now.blocks == known.blocks and storage_problem != known.storage_problem)
     return InputAdvanced(job_id=job.id, input=now) if news else None
 
 
-def _trouble(fill: RowBuffer, announced: int | None) -> str | None:
-    if fill.is_torn:
+def _trouble(buffer: RowBuffer, announced: int | None) -> str | None:
+    if buffer.is_torn:
         return (
             f"the rows come too far out of order: more than {MOST_GAPS:,} gaps between them; roll the job back, and "
             f"send the rows in the order of their numbers"
         )
-    if announced is not None and fill.last > announced:
+    if announced is not None and buffer.last > announced:
         return (
-            f"{announced:,} rows were announced for the job, but row {fill.last:,} has come: either the number or "
+            f"{announced:,} rows were announced for the job, but row {buffer.last:,} has come: either the number or "
             f"the rows are wrong; roll the job back and start another one"
         )
     return None

@@ -24,7 +24,9 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from ingest.inbox.partition import Batch, InboxContext, InboxPartition
+from ingest.inbox.batch import Batch
+from ingest.inbox.intake import InboxContext
+from ingest.inbox.partition import InboxPartition
 from ingest.inbox.second_reading import SecondReading
 from ingest.inbox.waiting_rows import record_of
 from ingest.metrics import ReaderMetrics
@@ -173,7 +175,7 @@ class InboxConsumer:
         # librdkafka keeps a partition paused that was so when it was revoked, though it is assigned anew.
         consumer.resume(places)
         log.info(
-            "inbox: assigned partitions %s, with %d jobs that are filling",
+            "inbox: assigned partitions %s, with %d jobs that take rows",
             sorted(item.partition for item in partitions), sum(len(found.records) for found in states.values()),
             extra=as_event("partitions.assigned", partitions=sorted(item.partition for item in partitions)),
         )  # fmt: skip

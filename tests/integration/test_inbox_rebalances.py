@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Producer
 
 from csvfile.cutter import Limits
-from ingest.inbox.partition import InboxContext
+from ingest.inbox.intake import InboxContext
 from ingest.inbox.transactions import InboxConsumer
 from ingest.metrics import ReaderMetrics
 from runtime.clients import librdkafka_config

@@ -7,7 +7,9 @@ import json
 from msgspec.structs import replace
 
 from csvfile.cutter import Limits
-from ingest.inbox.partition import Batch, InboxContext, InboxPartition
+from ingest.inbox.batch import Batch
+from ingest.inbox.intake import InboxContext
+from ingest.inbox.partition import InboxPartition
 from ingest.inbox.waiting_rows import Record
 from runtime.datasets import load_datasets
 from schemas.job import Job, Source, State

@@ -12,7 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec.structs import replace
 
-from ingest.inbox.partition import MOST_BYTES, Batch, InboxContext, InboxPartition, home_partition
+from ingest.inbox.batch import Batch
+from ingest.inbox.intake import InboxContext
+from ingest.inbox.partition import MOST_BYTES, InboxPartition, home_partition
 from ingest.inbox.passed_over import TRY_SECONDS
 from ingest.inbox.records import RowMaker, read_record
 from ingest.inbox.reports import REPORT_SECONDS, Announcer, report_on

@@ -9,7 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from ingest.blocks.sealer import BlockSealer
-from ingest.inbox.partition import MOST_BYTES, Batch, InboxContext, InboxPartition
+from ingest.inbox.batch import Batch
+from ingest.inbox.intake import InboxContext
+from ingest.inbox.partition import MOST_BYTES, InboxPartition
 from ingest.inbox.passed_over import TRY_SECONDS, PassedOver
 from ingest.inbox.reports import report_on
 from ingest.inbox.row_buffer import RowBuffer
@@ -61,7 +63,7 @@ def read_again(taker: InboxPartition, *records: Record, now: float = TRY_SECONDS
 
 
 def reported(taker: InboxPartition, known: Job) -> object:
-    return report_on(known, taker.fills[known.id], storage_problem=taker.passed_over.problem(known.id))
+    return report_on(known, taker.buffers[known.id], storage_problem=taker.passed_over.problem(known.id))
 
 
 def test_rows_wait_for_the_storage_and_hold_up_no_other(storage: Storage) -> None:
@@ -110,7 +112,7 @@ def test_however_many_rows_wait_they_take_no_memory(storage: Storage) -> None:
     taker = InboxPartition(0, 0, (), world(storage, {"j1": job(sealed=True)}))
     for offset in range(0, 3000, 300):
         batch_of(taker, *(record(offset + index, offset + index + 1) for index in range(300)))
-    assert not taker.fills["j1"].is_waiting and taker.fills["j1"].last == 0
+    assert not taker.buffers["j1"].is_waiting and taker.buffers["j1"].last == 0
     assert (taker.backlog, len(taker._aside), len(taker._taken_from), taker.passed_over.first) == (0, 0, 0, 0)
 
 

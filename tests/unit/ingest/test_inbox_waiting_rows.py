@@ -14,7 +14,8 @@ from csvfile.cutter import Limits
 from ingest.inbox import partition, waiting_rows
 from ingest.inbox.given_up import GivenUpJobs
 from ingest.inbox.inbox import Inbox
-from ingest.inbox.partition import GivenUpError, InboxContext, InboxPartition
+from ingest.inbox.intake import InboxContext
+from ingest.inbox.partition import GivenUpError, InboxPartition
 from ingest.inbox.records import Arrival, read_record
 from ingest.inbox.reports import report_on
 from ingest.inbox.row_buffer import RowBuffer
