@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -12,8 +13,9 @@ from msgspec.structs import replace
 from control.agent import ControlAgent
 from control.creation.admission import Catalog, Kind
 from control.jobtable import JobTable
-from control.outbox import Written
+from control.outbox import Publish, Written
 from runtime.datasets import load_datasets
+from schemas.bounds import LAST_MOMENT
 from schemas.job import Input, Job, LaneTotals, Options, RestedLane, Source, State
 from schemas.messages.codec import UndecodableError, decode, encode
 from schemas.messages.commands import (
@@ -75,7 +77,10 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 class World:
-    """One control agent with its topics; `send` is what Kafka does, the rest is what people and workers do."""
+    """One control agent with its topics; `send` is what Kafka does, the rest is what people and workers do.
+
+    What the agent is given may be exchanged: `publish`, `clock` and `sleep`.
+    """
 
     def __init__(self, quotas: QuotaBook | None = None, **options: Any) -> None:
         """`options`: of every job that is created."""
@@ -85,11 +90,19 @@ class World:
         self.plans: list[Plan] = []
         self.states: list[Job] = []
         self.log: list[bytes] = []
+        self.publish: Publish = self.take
+        self.clock: Callable[[], int] = lambda: LAST_MOMENT
+        self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self.agent = ControlAgent(
-            self.jobs, dataclasses.replace(CATALOG, quotas=quotas or QuotaBook()), PARTITIONS, self._publish
+            self.jobs,
+            dataclasses.replace(CATALOG, quotas=quotas or QuotaBook()),
+            PARTITIONS,
+            lambda records: self.publish(records),
+            clock=lambda: self.clock(),
+            sleep=lambda seconds: self.sleep(seconds),
         )
 
-    async def _publish(self, records: Sequence[Written]) -> None:
+    async def take(self, records: Sequence[Written]) -> None:
         for record in records:
             self.states += noted(record, self.history, self.plans)
 
@@ -197,8 +210,8 @@ def work_failed(job: Job, reason: str = "the disk is full") -> WorkFailed:
     return WorkFailed(job_id=job.id, phase=job.phase, run=job.run, epoch=job.epoch, reason=reason)
 
 
-def input_failed(job: Job, reason: str = "the file is gone") -> InputFailed:
-    return InputFailed(job_id=job.id, phase=job.phase, run=job.run, epoch=job.epoch, reason=reason)
+def input_failed(job: Job) -> InputFailed:
+    return InputFailed(job_id=job.id, phase=job.phase, run=job.run, epoch=job.epoch, reason="the file is gone")
 
 
 def input_ended(job: Job, blocks: tuple[int, ...] = (1, 1)) -> InputEnded:

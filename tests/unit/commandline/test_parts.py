@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from client import Conflict, Retry, Sluice
+from client.sync import Shell
 from schemas.job import State
 from tests.support.api.answers import WHOLE
 from tests.support.api.stub import PEOPLE, ROW, stub
@@ -98,8 +99,9 @@ class Draft:
         return httpx2.Response(200, json={"job_id": "d", "offset": 0, "bytes": None, "expires_at": ""})
 
     def client(self) -> Sluice:
-        sluice = Sluice("http://sluice", "key", transport=httpx2.MockTransport(self.serve))
-        sluice.shell._sleep = lambda seconds: None
+        transport = httpx2.MockTransport(self.serve)
+        sluice = Sluice("http://sluice", "key", transport=transport)
+        sluice.shell = Shell(sluice.shell.connection, transport, sleep=lambda seconds: None)
         return sluice
 
 

@@ -31,8 +31,10 @@ from client import (
     WaitTimeout,
     errors,
 )
+from client.asynchronous import AsyncShell
 from client.http import Connection
 from client.protocol.event_stream import EventReader, Sent
+from client.sync import Shell
 from tests.support.api.answers import WHOLE
 from tests.support.api.hostile import JOB_ID
 from tests.support.api.stub import PEOPLE, ROW, stub
@@ -60,6 +62,9 @@ class Both:
             answer.status_code, headers=answer.headers, content=b"".join(answer.stream)  # type: ignore[arg-type]
         ) if answer.extensions.get("whole", True) else answer  # fmt: skip
 
+    def clock(self) -> float:
+        return sum(self.slept)
+
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
 
@@ -68,7 +73,7 @@ class Both:
         transport = httpx2.MockTransport(self.serve)
         if self.kind == "sync":
             sluice = Sluice("http://sluice", "key", retry=self.retry, transport=transport)
-            sluice.shell._sleep, sluice.shell._clock = self.slept.append, lambda: sum(self.slept)
+            sluice.shell = Shell(sluice.shell.connection, transport, self.clock, self.slept.append)
             found = getattr(sluice, method)(*arguments, **more)
             if not hasattr(found, "__next__"):
                 return found
@@ -76,7 +81,7 @@ class Both:
 
         async def ask() -> Any:
             async with AsyncSluice("http://sluice", "key", retry=self.retry, transport=transport) as sluice:
-                sluice.shell._sleep, sluice.shell._clock = self.sleep, lambda: sum(self.slept)
+                sluice.shell = AsyncShell(sluice.shell.connection, transport, self.clock, self.sleep)
                 found = getattr(sluice, method)(*arguments, **more)
                 if not hasattr(found, "__anext__"):
                     return await found

@@ -96,7 +96,7 @@ def test_history_comes_before_the_plan_and_the_plan_before_the_state() -> None:
         order.extend(record.topic for record in records)
         assert {record.key for record in records} == {b"j1"}
 
-    world.agent._publish = publish
+    world.publish = publish
     world.create()
     assert order == ["job-events", "job-events", "plans", "jobs"]
 
@@ -239,7 +239,7 @@ def test_a_job_that_a_successor_starts_has_begun_behind_the_one_it_waited_for() 
     while len(world.log) < 9:
         world.send(SetRate(job_id="a", rows_per_second=5))
     world.end_input(job_id="a")
-    written = world.agent._publish
+    written = world.publish
 
     class CrashError(Exception):
         """The agent has ended."""
@@ -250,7 +250,7 @@ def test_a_job_that_a_successor_starts_has_begun_behind_the_one_it_waited_for() 
         if len(states) > 1:
             raise CrashError
 
-    world.agent._publish = cut  # type: ignore[method-assign]
+    world.publish = cut
     with pytest.raises(CrashError):
         world.send(lanes_done(world.job("a")))
     assert (world.states[-1].id, world.states[-1].state) == ("a", State.COMPLETED), "the start of b is not written"

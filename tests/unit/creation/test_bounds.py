@@ -478,7 +478,7 @@ def test_errors_of_kafka_are_not_taken_for_errors_of_a_command() -> None:
     async def lost(*_: Any) -> None:
         raise ConnectionError("no broker")
 
-    world.agent._publish = lost
+    world.publish = lost
     with pytest.raises(ConnectionError):
         world.pause()
 
@@ -489,7 +489,7 @@ def test_a_record_of_an_impossible_time_does_no_harm(time: int) -> None:
     world.send(upload("ended"))
     ended = msgspec.structs.replace(world.job("ended"), state=State.COMPLETED, ended_at=at(1), command_offset=1)
     world.jobs.put(ended)
-    world.agent._clock = lambda: at(10)
+    world.clock = lambda: at(10)
     run(world.agent.handle(5, time, b"j1", encode(upload())))
     assert world.jobs.get("ended") is not None, "a time to come is no reason to remove jobs"
     assert_usable(world.job())

@@ -90,14 +90,12 @@ def test_the_control_agent_refuses_requests_and_puts_reports_back(caplog: pytest
         slept.append(seconds)
 
     written: list[tuple[str, bytes, bytes | None]] = []
-    publish = world.agent._publish
 
     async def noted(records: Sequence[Written]) -> None:
         written.extend((topic, key, value) for topic, key, value, _ in records)
-        await publish(records)
+        await world.take(records)
 
-    world.agent._publish = noted
-    world.agent._sleep = sleep
+    world.publish, world.sleep = noted, sleep
     world.jobs.apply(b"j", state(needs=NEXT))
     published = len(world.history)
     run(world.agent.handle(10, 1, b"j", encode(PauseJob(job_id="j", by="ann"))))
