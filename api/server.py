@@ -11,7 +11,7 @@ import resource
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from runtime.process import CannotStartError, collect_seldom, end_within, run
+from runtime.process import CannotStartError, collect_seldom, end_soon, run
 
 if TYPE_CHECKING:
     from api.web.connections import BoundedServer
@@ -67,7 +67,7 @@ def work(chosen: Settings) -> int:
 
     def stopping() -> None:
         readiness.clear()  # now: uvicorn ends with the signal once it has stopped
-        end_within()
+        end_soon()
 
     running.stopping = stopping
     with suppress(KeyboardInterrupt, SystemExit):

@@ -41,14 +41,14 @@ class Written(NamedTuple):
     value: bytes | None
 
 
-def ended_jobs(count: int, now_ms: int, seed: int = 1) -> Iterator[Written]:
+def ended_jobs(count: int, now_ms: int) -> Iterator[Written]:
     """The records of so many uploads of 100 organisations that have ended, in the order in which they are written.
 
     The control agent makes states, histories and plans of the commands of the first of them; the others are like these,
     under ids of their own. Each tenth was paused on its way.
     """
-    patterns = list(_carried_out(min(count, _PATTERNS), now_ms, seed))
-    chance = random.Random(seed + 1)
+    patterns = list(_carried_out(min(count, _PATTERNS), now_ms))
+    chance = random.Random(2)
     for number in range(count):
         job_id, pattern = _digits(chance, 32).encode(), patterns[number % len(patterns)]
         own = pattern[0].key
@@ -56,9 +56,9 @@ def ended_jobs(count: int, now_ms: int, seed: int = 1) -> Iterator[Written]:
             yield Written(topic, job_id, None if value is None else value.replace(own, job_id))
 
 
-def _carried_out(count: int, now_ms: int, seed: int) -> Iterator[list[Written]]:
+def _carried_out(count: int, now_ms: int) -> Iterator[list[Written]]:
     """The records of each job."""
-    chance = random.Random(seed)
+    chance = random.Random(1)
     written: list[Written] = []
 
     async def publish(records: Sequence[Record]) -> None:

@@ -49,7 +49,6 @@ def each(
     *,
     by: str | None = None,
     newest: str | None = None,
-    data_type: DataType = "string",
     missing: bool = False,
 ) -> Column:
     """The values of a field, `size` at most: those with the most of column `by`, those with the newest date in field
@@ -67,7 +66,7 @@ def each(
         label=label,
         operation_type="terms",
         source_field=field,
-        data_type=data_type,
+        data_type="string",
         is_bucketed=True,
         scale="ordinal",
         params={**shown, **order},

@@ -38,7 +38,7 @@ from runtime.clock import SYSTEM_CLOCK, now_ms
 from runtime.datasets import require_datasets
 from runtime.files.shared_folder import wait_for_shared_folder
 from runtime.files.storage import open_storage
-from runtime.process import collect_seldom, end_within, return_freed_memory
+from runtime.process import collect_seldom, end_soon, return_freed_memory
 from runtime.readiness import Readiness
 from runtime.settings import Settings
 from runtime.telemetry.exporter import serve
@@ -70,7 +70,7 @@ async def work(config: Settings, readiness: Readiness) -> int:
     if not worked.done():
         readiness.clear()
         # Anything that hangs from here on (Kafka gone, Faust waiting for itself) must not keep the process alive.
-        end_within()
+        end_soon()
     return await worked
 
 
@@ -160,7 +160,7 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     ready.cancel()
     readiness.clear()
     end_at_once(lease)
-    end_within()
+    end_soon()
     if not failed:
         await worker.release_partitions(patience=SHUTDOWN_DRAIN_SECONDS)
     await engine.close()

@@ -112,9 +112,9 @@ def end(code: int) -> NoReturn:
     os._exit(code)
 
 
-def end_within(seconds: float = STOP_SECONDS, code: int = FAILED) -> None:
-    """End the process `seconds` from now at the latest. Call this when the process has been told to stop."""
-    watchdog = threading.Timer(seconds, _too_late, (seconds, code))
+def end_soon() -> None:
+    """End the process `STOP_SECONDS` from now at the latest. Call this when the process has been told to stop."""
+    watchdog = threading.Timer(STOP_SECONDS, _too_late)
     watchdog.daemon = True
     watchdog.start()
 
@@ -182,20 +182,20 @@ def _end_on_signals(code: int) -> None:
             signal.signal(number, stop)
 
 
-def _too_late(seconds: float, code: int) -> None:
+def _too_late() -> None:
     log.error(
         "this process should have ended %g s ago; it is ended now, since something in it hangs",
-        seconds,
+        STOP_SECONDS,
         extra=as_event("process.hangs"),
     )
-    end(code)
+    end(FAILED)
 
 
 def handle_signals(handler: Callable[[], Any]) -> None:
     """Call `handler` when the process is to stop, and let it end in time. For a role that has no event loop."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        end_within()
+        end_soon()
         handler()
 
     for number in (signal.SIGTERM, signal.SIGINT):

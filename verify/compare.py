@@ -132,7 +132,7 @@ class ExportVerdict:
 
 
 def compare_export(
-    settings: Settings, file: Path, dataset: str, organisation: str, first: str, last: str | None, raw: bool = False
+    settings: Settings, file: Path, dataset: str, organisation: str, first: str, last: str | None
 ) -> ExportVerdict:
     """Compare an exported file, row by row and value by value, with what Elasticsearch has now.
 
@@ -151,15 +151,15 @@ def compare_export(
             verdict.documents += 1
             row = next(reader, None)
             verdict.rows += row is not None
-            if row != [_cell(document.get(name), raw) for name in described.columns]:
+            if row != [_cell(document.get(name)) for name in described.columns]:
                 verdict.different.append(verdict.documents)
         verdict.rows += sum(1 for _ in reader)
     return verdict
 
 
-def _cell(value: Any, raw: bool) -> str:
+def _cell(value: Any) -> str:
     text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    return text if raw else guard(text)
+    return guard(text)
 
 
 def _in_order(client: Elasticsearch, index: str, query: dict[str, Any], order: list[str]) -> Iterator[dict[str, Any]]:

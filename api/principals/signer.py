@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -33,9 +33,8 @@ class CommandSigner:
     """Signs this process's commands. The private key is in memory alone; the public key is in the topic before the
     first use."""
 
-    def __init__(self, writer: Writer, clock: Callable[[], int] = now_ms) -> None:
+    def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._clock = clock
         self._private: Ed25519PrivateKey | None = None
         self._signer: Signer | None = None
         self._making = asyncio.Lock()
@@ -44,10 +43,10 @@ class CommandSigner:
         """The headers of a command with this value. Raises KafkaUnavailableError."""
         async with self._making:
             private, signer = await self._current()
-        return dict(signed_with(private, signer.id, "commands", job_id, value, self._clock()))
+        return dict(signed_with(private, signer.id, "commands", job_id, value, now_ms()))
 
     async def _current(self) -> tuple[Ed25519PrivateKey, Signer]:
-        now = self._clock()
+        now = now_ms()
         if self._private is None or self._signer is None or now - self._signer.began_at > USED_MS:
             private = Ed25519PrivateKey.generate()
             signer = Signer(

@@ -46,8 +46,6 @@ class Cluster:
     """States in the control table besides those of the jobs that are simulated."""
     organisations: int = 1
     """Organisations of these jobs, each with the same number of them."""
-    open_jobs: int = 0
-    """Jobs among these that have not ended, such as paused ones."""
     shared_cores: float | None = None
     """Cores for everything together, as on one machine; None: each part has its own."""
 
@@ -80,7 +78,6 @@ class Outcome:
     """Rows of jobs that are not started, or not read to their end."""
     rows_in_kafka: float
     rows_written: float
-    jobs_ended: int
     ended_after: tuple[float, ...]
     """Seconds from the arrival of each job that has ended to its end, sorted: what it waits, and what a job takes that
     waits for nothing."""
@@ -113,7 +110,7 @@ class Simulation:
         self._on_worker: list[list[Job]] = [[] for _ in range(cluster.workers)]
         self._used = dict.fromkeys(("control", "readers", "workers", "busiest worker", "elasticsearch"), 0.0)
         self._by_worker = [0.0] * cluster.workers
-        self._open = cluster.open_jobs
+        self._open = 0
         self._states = 0
         self._following = 0.0
         """Share of a core that every worker needs to follow the control table."""
@@ -312,4 +309,4 @@ class Simulation:
         busy["busiest worker"] = max(self._by_worker) / self.now
         least = self.constants.least_seconds
         ended = tuple(sorted(job.ended - job.arrives + least for job in self.jobs if job.ended is not None))
-        return Outcome(self.now, arrived, arrived - read, read - written, written, len(ended), ended, busy)
+        return Outcome(self.now, arrived, arrived - read, read - written, written, ended, busy)

@@ -51,7 +51,6 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     lane_record_bytes: float
     lane_bytes_per_extent: float
     lane_us: float
-    lane_us_per_extent: float
     file_bytes_per_row: float
     kafka_bytes_per_row: float
 

@@ -96,34 +96,34 @@ def busiest_hour(load: Load, cluster: Cluster, constants: Constants = CONSTANTS)
     return Simulation(cluster, jobs, constants, max(least, min(most, seconds / STEPS))).run(seconds)
 
 
-def saturating(workers: int, rows: int, partitions: int | None = None, constants: Constants = CONSTANTS) -> Outcome:
+def saturating(workers: int, rows: int, partitions: int | None = None) -> Outcome:
     """As many jobs of this size as a cluster can be given for a minute: what limits it?"""
     cluster = cluster_for(workers, partitions=partitions, organisations=100)
-    most = workers * 1e6 / constants.worker_us * 60
+    most = workers * 1e6 / CONSTANTS.worker_us * 60
     count = min(6_000, max(2 * cluster.readers, ceil(1.2 * most / rows)))
     jobs = [Job(rows=rows, arrives=number * 40 / count) for number in range(count)]
-    return Simulation(cluster, jobs, constants, 0.2).run(60)
+    return Simulation(cluster, jobs, CONSTANTS, 0.2).run(60)
 
 
-def table_megabytes(kept_jobs: int, constants: Constants = CONSTANTS) -> float:
+def table_megabytes(kept_jobs: int) -> float:
     """Memory of the control table, in every worker, reader and API process."""
-    return kept_jobs * constants.table_bytes_per_job / 1e6
+    return kept_jobs * CONSTANTS.table_bytes_per_job / 1e6
 
 
-def start_cpu_seconds(kept_jobs: int, lanes: int, constants: Constants = CONSTANTS) -> float:
+def start_cpu_seconds(kept_jobs: int, lanes: int) -> float:
     """Processor time until a worker is ready: the whole table, and the lanes of its partitions."""
-    c = constants
+    c = CONSTANTS
     return c.start_seconds + (kept_jobs * c.table_record_us + lanes * c.lane_read_us) / 1e6
 
 
-def kafka_gigabytes(rows_a_day: int, constants: Constants = CONSTANTS) -> float:
+def kafka_gigabytes(rows_a_day: int) -> float:
     """Blocks of the days that Kafka keeps them, on all brokers together."""
-    return rows_a_day * BLOCK_DAYS * REPLICATION * constants.kafka_bytes_per_row / 1e9
+    return rows_a_day * BLOCK_DAYS * REPLICATION * CONSTANTS.kafka_bytes_per_row / 1e9
 
 
-def look_seconds(own: int, constants: Constants = CONSTANTS) -> float:
+def look_seconds(own: int) -> float:
     """Time of the control agent for a job that is made and ends, by the jobs of its organisation in the table."""
-    return own * constants.own_job_us / 1e6
+    return own * CONSTANTS.own_job_us / 1e6
 
 
 LOADS = (
@@ -139,7 +139,7 @@ LOADS = (
 )
 
 
-def size_all(constants: Constants = CONSTANTS) -> Iterator[Sized]:
+def size_all() -> Iterator[Sized]:
     """Each of the loads."""
     for load in LOADS:
-        yield sized(load, constants)
+        yield sized(load)

@@ -102,7 +102,7 @@ def _print_once(api: Api, organisation: str | None) -> None:
         out(text)
 
 
-def _follow_plainly(api: Api, organisation: str | None, sleep: Callable[[float], None] = time.sleep) -> None:
+def _follow_plainly(api: Api, organisation: str | None) -> None:
     from runtime.text.terminal import out_at_once, say
 
     before: list[Json] = []
@@ -123,7 +123,7 @@ def _follow_plainly(api: Api, organisation: str | None, sleep: Callable[[float],
             for text in changes(before, jobs):
                 out_at_once(text)
             before = jobs
-        sleep(_EVERY_SECONDS)
+        time.sleep(_EVERY_SECONDS)
 
 
 def _run(api: Api, organisation: str | None, reason: str | None) -> None:

@@ -23,6 +23,8 @@ from devstack.supervision.identity import Identity
 MARK: Final = "SLUICE_SUPERVISED"
 _POLL_SECONDS: Final = 0.05
 _EXEC_SECONDS: Final = 5.0
+_STOP_SECONDS: Final = 15.0
+"""Processes of an earlier supervisor are killed after so long."""
 """How long `marked` waits for programs that are being loaded, in all: one may also hide its arguments for good."""
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -110,11 +112,11 @@ def stop(running: Iterable[tuple[Running, float]]) -> None:
             time.sleep(_POLL_SECONDS)
 
 
-def stop_marked(mark: Path, keep: Iterable[Identity] = (), seconds: float = 15.0) -> bool:
+def stop_marked(mark: Path, keep: Iterable[Identity] = ()) -> bool:
     """Stop every process started for this home, save `keep` and their groups; returns whether there was one."""
     leaders = {identity.pid for identity in keep}
     others = [Running(identity, None) for identity in marked(mark) if _leader(identity.pid) not in leaders]
-    stop((other, seconds) for other in others)
+    stop((other, _STOP_SECONDS) for other in others)
     return bool(others)
 
 

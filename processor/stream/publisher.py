@@ -43,9 +43,9 @@ class RecordPublisher:
         """Write out what is left and disconnect."""
         await self._producer.stop()
 
-    async def publish(self, topic: TopicName, key: bytes, value: bytes | None, partition: int | None = None) -> None:
+    async def publish(self, topic: TopicName, key: bytes, value: bytes | None) -> None:
         """Write one record and wait for it to be safe; a value of None is a tombstone."""
-        await self.publish_all([(topic, key, value, partition)])
+        await self.publish_all([(topic, key, value, None)])
 
     async def publish_all(self, records: Iterable[tuple[TopicName, bytes, bytes | None, int | None]]) -> None:
         """Write records and wait until all are safe.

@@ -12,6 +12,8 @@ from runtime.settings import Settings
 from runtime.topics.assigned import AssignedConsumer, extent_of
 
 _BATCH = 1000
+_SILENT_SECONDS = 30.0
+"""A reading fails when no record has come for so long."""
 
 
 class TopicReading:
@@ -28,7 +30,6 @@ class TopicReading:
         *,
         since_ms: int = 0,
         pending: bool = False,
-        silent_seconds: float = 30.0,
     ) -> None:
         """`topic`: its full name. `partitions`: None means all. `since_ms`: records of that time (milliseconds since
         1970) and later ones. `pending`: wait for transactions that are open now, as far as they are committed.
@@ -36,7 +37,6 @@ class TopicReading:
         Raises:
             KafkaException: Kafka does not answer, or the topic is not there. Trying again later helps.
         """
-        self._silent_seconds = silent_seconds
         # Small buffers: of a long topic librdkafka would hold 64 megabytes beside what is made of it.
         self._reading = AssignedConsumer(
             settings,
@@ -58,11 +58,11 @@ class TopicReading:
         """Offsets to read: as many records, or a few less."""
 
     def __iter__(self) -> Iterator[Message]:
-        """Raises KafkaException: Kafka answers with an error, or nothing has come for `silent_seconds`."""
+        """Raises KafkaException: Kafka answers with an error, or nothing has come for `_SILENT_SECONDS`."""
         ends = {end.partition: end.offset for end in self._ends}
         try:
             self._reading.assign(self._starts)
-            for records in self._reading.read_to(self._ends, _BATCH, self._silent_seconds):
+            for records in self._reading.read_to(self._ends, _BATCH, _SILENT_SECONDS):
                 yield from (one for one in records if (one.offset() or 0) < ends.get(one.partition() or 0, 0))
         finally:
             self._reading.close()

@@ -326,9 +326,9 @@ def test_jobs_of_a_filter_are_paused_with_one_reason_and_go_on_together(
         assert_loaded(cluster, job_id, files[name])
 
 
-def press(page: Page, control: Locator, key: str = "Enter") -> None:
+def press(page: Page, control: Locator) -> None:
     tab_to(page, control)
-    page.keyboard.press(key)
+    page.keyboard.press("Enter")
 
 
 def submit(page: Page, button: Locator) -> None:

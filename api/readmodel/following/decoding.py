@@ -41,7 +41,7 @@ class Decoder:
         self._shared = Shared()
 
     def seen(
-        self, topic: str, key: bytes | None, value: bytes | None, offset: int, at: int, partition: int = 0
+        self, topic: str, key: bytes | None, value: bytes | None, offset: int, at: int, partition: int
     ) -> Seen | None:
         """The decoded record; None: the view has no use for it, or it can't be read. Errors are logged, not raised."""
         try:

@@ -42,8 +42,9 @@ def strict(stack: Servers, tmp_path: Path) -> Iterator[Cluster]:
 class Service:
     """A service with a key; it writes to Kafka itself."""
 
-    def __init__(self, cluster: Cluster, organisation: str, role: str = "operator") -> None:
-        body = {"name": f"svc-{organisation}-{role}", "organisation": organisation, "role": role, "kind": "service"}
+    def __init__(self, cluster: Cluster, organisation: str) -> None:
+        name = f"svc-{organisation}-operator"
+        body = {"name": name, "organisation": organisation, "role": "operator", "kind": "service"}
         made = cluster.call("POST", "/v1/keys", json=body)
         self.name, self.id, self._key = body["name"], made["id"], made["key"]
         self._cluster = cluster

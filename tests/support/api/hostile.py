@@ -76,8 +76,8 @@ def _json(body: bytes, path: str = "/v1/jobs", method: str = "POST") -> bytes:
     return request(method, path, {"Content-Type": "application/json"}, body)
 
 
-def _chunked(chunks: bytes, path: str = "/v1/jobs") -> bytes:
-    return request("POST", path, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}) + chunks
+def _chunked(chunks: bytes) -> bytes:
+    return request("POST", "/v1/jobs", {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}) + chunks
 
 
 def _retry(file: bytes, places: Places) -> bytes:

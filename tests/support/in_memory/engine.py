@@ -295,9 +295,9 @@ def raises(error: Exception) -> Callable[..., Any]:
     return apply
 
 
-def finishing(epoch: int = 1) -> Job:
+def finishing() -> Job:
     """A job all of whose blocks are applied, and whose file is to be made."""
-    return replace(looked_at(), operation="export", finishing=True, epoch=epoch)
+    return replace(looked_at(), operation="export", finishing=True, epoch=1)
 
 
 def checking() -> Job:

@@ -19,8 +19,7 @@ _ANY_OF = re.compile(r'^(\w+) : \((".+?"(?: or ".+?")*)\)$')
 class Lens:
     """One chart, made of its saved object."""
 
-    def __init__(self, saved: Json, interval_seconds: int = 1) -> None:
-        self.interval_seconds = interval_seconds
+    def __init__(self, saved: Json) -> None:
         self.state: Json = saved["attributes"]["state"]
         (reference,) = saved["references"]
         self.index: str = reference["id"]
@@ -86,8 +85,7 @@ class Lens:
     def _bucket(self, column: Json, below: Json) -> Json:
         field, params = column["sourceField"], column["params"]
         if column["operationType"] == "date_histogram":
-            interval = f"{self.interval_seconds}s"
-            return {"date_histogram": {"field": field, "fixed_interval": interval, "min_doc_count": 0}, "aggs": below}
+            return {"date_histogram": {"field": field, "fixed_interval": "1s", "min_doc_count": 0}, "aggs": below}
         assert column["operationType"] == "terms"
         terms: Json = {"field": field, "size": params["size"], "order": {"_key": params["orderDirection"]}}
         if params["otherBucket"] and params["missingBucket"]:
@@ -122,4 +120,4 @@ class Lens:
                 value = hits[0]["_source"].get(column["sourceField"]) if hits else None
             case _:
                 value = answer[name]["value"]
-        return value / self.interval_seconds if column.get("timeScale") == "s" else value
+        return value

@@ -184,11 +184,11 @@ def test_parked_blocks_are_counted() -> None:
 
 def test_the_decoder_skips_what_it_cannot_read() -> None:
     decoder = Decoder("s", NOW)
-    assert decoder.seen("s.jobs", b"j1", b"{", 0, NOW) is None
-    assert decoder.seen("s.lanes", b"odd", None, 0, NOW) is None
-    assert decoder.seen("s.jobs", b"j1", None, 0, NOW) == JobSeen("j1", None)
-    assert decoder.seen("s.job-events", b"j1", encode(rejection(4)), 7, NOW) == EventSeen("j1", 7, rejection(4))
-    assert decoder.seen("s.job-events", b"j1", b"anything old", 7, NOW - 3_600_000) == EventSeen("j1", 7)
+    assert decoder.seen("s.jobs", b"j1", b"{", 0, NOW, 0) is None
+    assert decoder.seen("s.lanes", b"odd", None, 0, NOW, 0) is None
+    assert decoder.seen("s.jobs", b"j1", None, 0, NOW, 0) == JobSeen("j1", None)
+    assert decoder.seen("s.job-events", b"j1", encode(rejection(4)), 7, NOW, 0) == EventSeen("j1", 7, rejection(4))
+    assert decoder.seen("s.job-events", b"j1", b"anything old", 7, NOW - 3_600_000, 0) == EventSeen("j1", 7)
 
 
 def answered(live: JobFeed, offset: int, *batches: list[Any], timeout: float = PATIENCE) -> Any:
@@ -262,9 +262,9 @@ def test_jobs_that_end_while_a_process_starts_are_kept_as_those_that_end_later()
                 lanes_done={1: LaneTotals(rows_applied=4)}, input=Input(rows=4, ended=True))  # fmt: skip
     starting = True
     decoder = Decoder("sluice", NOW, lambda: starting)
-    at_start = decoder.seen("sluice.jobs", b"j1", encode(ended), 0, NOW)
+    at_start = decoder.seen("sluice.jobs", b"j1", encode(ended), 0, NOW, 0)
     starting = False
-    later = decoder.seen("sluice.jobs", b"j1", encode(ended), 0, NOW)
+    later = decoder.seen("sluice.jobs", b"j1", encode(ended), 0, NOW, 0)
     views = [view_of(at_start), view_of(later), view_of(at_start, later), view_of(later, at_start)]
     assert [view.jobs["j1"] for view in views] == [ended] * 4
     assert {str(view.ended) for view in views} == {str(views[0].ended)}

@@ -23,6 +23,7 @@ RECORDED: Final = {
     "api/pages/glance/plot.py": {"_is_behind"},
     "api/principals/caller.py": {"holds"},
     "api/principals/issuing.py": {"_sweep"},
+    "api/principals/signer.py": {"_current"},
     "api/principals/store.py": {"used"},
     "api/readmodel/following/decoding.py": {"__init__"},
     "api/readmodel/following/job_follower.py": {"history_read_since"},

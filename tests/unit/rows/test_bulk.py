@@ -244,9 +244,9 @@ def test_the_gate_is_asked_before_every_try_and_can_stop_it() -> None:
     assert len(client.requests) == 2
 
 
-def gate_that_raises(error: Exception, tries: int = 1) -> Callable[[], None]:
-    """A gate that is open for so many tries."""
-    left = iter(range(tries))
+def gate_that_raises(error: Exception) -> Callable[[], None]:
+    """A gate that is open for one try."""
+    left = iter([0])
 
     def gate() -> None:
         if next(left, None) is None:
