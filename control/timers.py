@@ -14,12 +14,13 @@ from control.predicates import held, paused_since, pausing
 from runtime.text.formatting import iso_time
 from schemas.job import Job, State
 from schemas.messages.commands import CreateJob, PauseJob, Request, StartDraft, StartJob, TimerDue
-from schemas.topics import DAY_MS
+from schemas.topics import DAY_MS, ROWS_DAYS
 
-LONGEST_PAUSE_MS: Final = 13 * DAY_MS
-"""From the beginning of the pause, however often its time is set. Kafka keeps a job's rows for 14 days; a day of them
-is for what pausing takes. A job whose rows come by the inbox takes them from its creation on, so its start is no later.
+LONGEST_PAUSE_DAYS: Final = ROWS_DAYS - 1
+"""From the beginning of the pause, however often its time is set. The last day that Kafka keeps a job's rows is for
+what pausing takes. A job whose rows come by the inbox takes them from its creation on, so its start is no later.
 """
+_LONGEST_PAUSE_MS: Final = LONGEST_PAUSE_DAYS * DAY_MS
 LATEST_START_MS: Final = 366 * DAY_MS
 _LATE_MS: Final = 60_000
 """A time that has gone by this recently was meant: the request was on its way."""
@@ -63,13 +64,14 @@ def time_problem(request: Request, job: Job | None, now: int) -> str | None:
         return f"{name} has gone by already; name a time to come, or leave it out"
     if isinstance(request, PauseJob) and at > (last := _latest_resume(job, now)):
         return (
-            f"resume_at is at most 13 days after the pause begins, here {iso_time(last)}, as rows are kept for 14; "
-            f"name an earlier time, or leave it out: the job then goes on when somebody resumes it"
+            f"resume_at is at most {LONGEST_PAUSE_DAYS} days after the pause begins, here {iso_time(last)}, as rows "
+            f"are kept for {ROWS_DAYS}; name an earlier time, or leave it out: the job then goes on when somebody "
+            f"resumes it"
         )
-    if isinstance(request, CreateJob) and request.source.kind == "topic" and at > (last := now + LONGEST_PAUSE_MS):
+    if isinstance(request, CreateJob) and request.source.kind == "topic" and at > (last := now + _LONGEST_PAUSE_MS):
         return (
-            f"start_at of a job whose rows come by the inbox is at most 13 days ahead, here {iso_time(last)}, as rows "
-            f"are kept for 14; name an earlier time, or make the job later"
+            f"start_at of a job whose rows come by the inbox is at most {LONGEST_PAUSE_DAYS} days ahead, here "
+            f"{iso_time(last)}, as rows are kept for {ROWS_DAYS}; name an earlier time, or make the job later"
         )
     if at > now + LATEST_START_MS:
         return f"{name} is at most 366 days ahead"
@@ -78,7 +80,7 @@ def time_problem(request: Request, job: Job | None, now: int) -> str | None:
 
 def _latest_resume(job: Job | None, now: int) -> int:
     since = None if job is None else paused_since(job)
-    return (now if since is None else since) + LONGEST_PAUSE_MS
+    return (now if since is None else since) + _LONGEST_PAUSE_MS
 
 
 def due(jobs: Iterable[Job], now: int) -> list[TimerDue]:

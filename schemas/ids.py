@@ -9,6 +9,7 @@ from typing import Final
 from schemas.bounds import JOB_ID_PATTERN
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+SHORT_ID_LENGTH: Final = 10
 _HOUR_MS: Final = 3_600_000
 JOB_ID = re.compile(JOB_ID_PATTERN)
 """What any job id must look like; services that produce CreateJob themselves may choose their own."""
@@ -16,6 +17,11 @@ JOB_ID = re.compile(JOB_ID_PATTERN)
 
 def _base32(number: int, length: int) -> str:
     return "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(length)))
+
+
+def short_id(some_bytes: bytes) -> str:
+    """The id of a key or a webhook, from `SHORT_ID_LENGTH` bytes that are random or a digest."""
+    return "".join(_ALPHABET[byte % 32] for byte in some_bytes)
 
 
 def new_job_id(at_ms: int, random_bits: int) -> str:

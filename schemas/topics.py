@@ -56,6 +56,8 @@ _COMPACTED = {
 }
 
 
+ROWS_DAYS: Final = 14
+"""Kafka keeps the rows and the plans of a job so long: longer than the longest pause."""
 COMMANDS_DAYS: Final = 30.0
 HISTORY_DAYS: Final = 400.0
 
@@ -88,17 +90,17 @@ def topics(
 
     With three replicas or more, a record is confirmed once two have it: one broker may fail, and nothing is lost.
 
-    Blocks are kept for 14 days: longer than the longest pause. A record may be 4 MiB, since a block's 256 KiB of
+    A record may be 4 MiB, since a block's 256 KiB of
     values can grow when they are escaped.
     """
     table: tuple[tuple[TopicName, int, dict[str, str]], ...] = (
         ("commands", 1, _kept(commands_days)),
-        ("reports", 1, _kept(14)),
+        ("reports", 1, _kept(ROWS_DAYS)),
         ("jobs", 1, _COMPACTED),
         ("job-events", 1, {**_kept(history_days), **_LARGE}),
-        ("plans", partitions, _kept(14)),
-        ("rows", partitions, {**_kept(14), **_LARGE}),
-        ("inbox", partitions, _kept(14)),
+        ("plans", partitions, _kept(ROWS_DAYS)),
+        ("rows", partitions, {**_kept(ROWS_DAYS), **_LARGE}),
+        ("inbox", partitions, _kept(ROWS_DAYS)),
         ("inbox-state", partitions, _COMPACTED),
         ("lanes", partitions, _COMPACTED),
         ("progress", 4, _kept(7)),

@@ -11,7 +11,7 @@ from typing import Final
 
 from api.errors import ApiError, invalid, no_such_job
 from api.glance.models import MOST_NAMED, ManyAnswer, ManyRequest, Outcome
-from api.jobs.actions import COMMANDS, carry_out
+from api.jobs.actions import COMMANDS, carry_out, refuse_foreign_options
 from api.jobs.reading.job_view import progress
 from api.jobs.reading.paging import Query, fits, query_of
 from api.jobs.reading.times import time_in
@@ -40,12 +40,7 @@ async def act_on_many(parts: Services, asking: Caller, asked: ManyRequest, wait:
         ApiError: 400, the request does not say which jobs, or what can't be.
     """
     query = _query(asked, parts)
-    if asked.keep_rows and asked.action != "terminate":
-        raise invalid("keep_rows belongs to terminate; leave it out")
-    if asked.resume_at is not None and asked.action != "pause":
-        raise invalid("resume_at belongs to pause; leave it out")
-    if (asked.force or asked.partial) and asked.action != "rollback":
-        raise invalid("force and partial belong to rollback; leave them out")
+    refuse_foreign_options(asked.action, _body(asked))
     time_in("resume_at", asked.resume_at)
     if asked.preview:
         found, others = await _chosen(parts, asking, asked, query)

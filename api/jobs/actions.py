@@ -37,16 +37,21 @@ ROLES: Final[dict[str, Role]] = {VERBS[request]: role for request, role in OTHER
 """The least role of those that take another one than operator."""
 
 
-async def carry_out(
-    parts: Services, job: Job, caller: Caller, action: str, body: ActionRequest, timeout: float = ANSWER_SECONDS
-) -> Job:
-    """Send one of `COMMANDS`; returns the job after it. Raises as `submit`, and ApiError 400."""
+def refuse_foreign_options(action: str, body: ActionRequest) -> None:
+    """Raises ApiError 400: the request has an option that belongs to another action."""
     if body.keep_rows and action != "terminate":
         raise invalid("keep_rows belongs to terminate; leave it out")
     if body.resume_at is not None and action != "pause":
         raise invalid("resume_at belongs to pause; leave it out")
     if (body.force or body.partial) and action != "rollback":
         raise invalid("force and partial belong to rollback; leave them out")
+
+
+async def carry_out(
+    parts: Services, job: Job, caller: Caller, action: str, body: ActionRequest, timeout: float = ANSWER_SECONDS
+) -> Job:
+    """Send one of `COMMANDS`; returns the job after it. Raises as `submit`, and ApiError 400."""
+    refuse_foreign_options(action, body)
     command = COMMANDS[action](job.id, caller.name, body)
     if action == "rollback" and not body.partial and legality(job, command) == "move":
         problem = await partial_problem(parts, job)

@@ -9,6 +9,7 @@ from math import ceil
 from bench.capacity.cluster import Cluster, Job, Outcome, Simulation
 from bench.capacity.constants import Constants
 from bench.capacity.defaults import CONSTANTS
+from schemas.topics import ROWS_DAYS
 
 DAY = 86_400
 RESERVE = 0.7
@@ -18,8 +19,6 @@ PEAK = 3.0
 STEPS = 600
 STEP_SECONDS = 0.1, 0.5
 """The least and the most."""
-BLOCK_DAYS = 14
-"""Retention of the topic `rows`."""
 REPLICATION = 3
 LADDER = (1, 2, 4, 8, 16, 32, 64, 100)
 
@@ -118,7 +117,7 @@ def start_cpu_seconds(kept_jobs: int, lanes: int) -> float:
 
 def kafka_gigabytes(rows_a_day: int) -> float:
     """Blocks of the days that Kafka keeps them, on all brokers together."""
-    return rows_a_day * BLOCK_DAYS * REPLICATION * CONSTANTS.kafka_bytes_per_row / 1e9
+    return rows_a_day * ROWS_DAYS * REPLICATION * CONSTANTS.kafka_bytes_per_row / 1e9
 
 
 def look_seconds(own: int) -> float:

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from schemas.ids import SHORT_ID_LENGTH, short_id
 from signing import public_key_of
 
 PREFIX: Final = "sluice_"
 """Programs that look for secrets in files know a key by it."""
 SECRET_BYTES: Final = 32
-_ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-_ID_LENGTH: Final = 10
-_ID: Final = re.compile(rf"[0-9a-z]{{{_ID_LENGTH}}}")
-_BEGINNING: Final = re.compile(rf"{PREFIX}([0-9a-z]{{{_ID_LENGTH}}})_")
+_ID: Final = re.compile(rf"[0-9a-z]{{{SHORT_ID_LENGTH}}}")
+_BEGINNING: Final = re.compile(rf"{PREFIX}([0-9a-z]{{{SHORT_ID_LENGTH}}})_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def new_key(random_bytes: Callable[[int], bytes], key_id: str | None = None) -> 
 
 def new_id(random_bytes: Callable[[int], bytes]) -> str:
     """The id of a new key."""
-    return "".join(_ID_ALPHABET[byte % 32] for byte in random_bytes(_ID_LENGTH))
+    return short_id(random_bytes(SHORT_ID_LENGTH))
 
 
 def digest(text: str) -> str:

@@ -8,12 +8,11 @@ import hmac
 from collections.abc import Callable
 from typing import Final
 
+from schemas.ids import SHORT_ID_LENGTH, short_id
 from schemas.messages.webhooks import Webhook
 
 PREFIX: Final = "whsec_"
 _SECRET_BYTES: Final = 32
-_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-_ID_LENGTH: Final = 10
 
 
 def new_secret(random_bytes: Callable[[int], bytes]) -> str:
@@ -23,7 +22,7 @@ def new_secret(random_bytes: Callable[[int], bytes]) -> str:
 
 def new_webhook_id(random_bytes: Callable[[int], bytes]) -> str:
     """A new webhook's id."""
-    return "".join(_ALPHABET[byte % 32] for byte in random_bytes(_ID_LENGTH))
+    return short_id(random_bytes(SHORT_ID_LENGTH))
 
 
 def id_for_addresses(organisation: str) -> str:
@@ -38,8 +37,7 @@ def id_of_form(organisation: str, once: str) -> str:
 
 
 def _id_of(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return "".join(_ALPHABET[byte % 32] for byte in digest[:_ID_LENGTH])
+    return short_id(hashlib.sha256(text.encode()).digest()[:SHORT_ID_LENGTH])
 
 
 def secrets_of(webhook: Webhook, now_ms: int) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from schemas.ids import JOB_ID
 from schemas.job import Job
 from schemas.messages.commands import StoresEmptied
 from schemas.policies.retention import EXPIRING, RetentionBook, StoreName
-from schemas.topics import DAY_MS
+from schemas.topics import DAY_MS, ROWS_DAYS
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ JOBS_AT_ONCE: Final = 1000
 REWRITE_SECONDS: Final = 86_400.0
 """Between two times that an index's files, or the topic of dead letters, are written anew for what has expired: this
 costs all that they hold, and something expires every hour."""
-_BLOCK_DAYS: Final = 15.0
-"""Longer than the topic of the rows keeps blocks: then the key opens nothing any more."""
+_KEY_DAYS: Final = ROWS_DAYS + 1.0
+"""Longer than Kafka keeps blocks: then the key opens nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ class Housekeeping:
     def _old_keys(self) -> Iterator[Path]:
         for job_id in self.keys.jobs():
             path = self.root / "keys" / job_id
-            if self._is_gone(job_id) and self._older_than(_BLOCK_DAYS, path.lstat().st_mtime):
+            if self._is_gone(job_id) and self._older_than(_KEY_DAYS, path.lstat().st_mtime):
                 yield path
 
     async def _remove_orphaned_exports(self, name: Literal["parts", "results"], gate: Gate) -> None:
