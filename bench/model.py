@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.capacity.report import disk_table, measured_tables, simulated_tables
+from runtime.text.markdown import MadeSection
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "scaling.md"
 SECTIONS: Final[dict[str, Callable[[], Iterator[str]]]] = {
@@ -19,7 +20,6 @@ SECTIONS: Final[dict[str, Callable[[], Iterator[str]]]] = {
     "simulated": simulated_tables,
     "disk": disk_table,
 }
-END: Final = "<!-- end -->"
 
 
 def main() -> None:
@@ -30,25 +30,14 @@ def main() -> None:
     for name, made in SECTIONS.items():
         text = "\n".join(made())
         if write:
-            PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), name, text), encoding="utf-8")
+            PAGE.write_text(section(name).put(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
         else:
             print(text, end="\n\n")
 
 
-def begin(name: str) -> str:
-    """The line in front of what is made."""
-    return f"<!-- {name}: made by python -m bench.model --write -->"
-
-
-def section(page: str, name: str) -> str:
-    """What stands between the marks of a section."""
-    return page.split(begin(name))[1].split(END)[0].strip("\n")
-
-
-def replaced(page: str, name: str, text: str) -> str:
-    """The page with other lines between the marks of a section."""
-    before, rest = page.split(begin(name))
-    return f"{before}{begin(name)}\n{text}\n{END}{rest.partition(END)[2]}"
+def section(name: str) -> MadeSection:
+    """Where the tables of this name are in the page."""
+    return MadeSection(name, "python -m bench.model --write")
 
 
 if __name__ == "__main__":

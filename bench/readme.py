@@ -1,6 +1,6 @@
 """`python -m bench.readme FILE.json`: puts a comparison's table and plot into README.md and docs/performance.md.
 
-What stands there between the two marks is replaced; all else stays.
+The section `comparison` of each page is replaced; all else stays.
 """
 
 from __future__ import annotations
@@ -14,23 +14,12 @@ from bench.compare import results, table
 from bench.compare.environments import PEERS
 from bench.compare.plot import plot
 from devstack.servers.cache import cache_folder
+from runtime.text.markdown import MadeSection
 
 ROOT: Final = PEERS.parent.parent
-BEGIN: Final = "<!-- Written by `python -m bench.readme`: begin -->"
-END: Final = "<!-- Written by `python -m bench.readme`: end -->"
+SECTION: Final = MadeSection("comparison", "python -m bench.readme")
 PICTURE: Final = "docs/compare.png"
 ALTERNATIVE: Final = "Time a row against rows, of Sluice and of other ways"
-
-
-def replaced(text: str, written: str) -> str:
-    """The page with `written` between its marks.
-
-    Raises:
-        ValueError: it does not have both marks, once each and in order.
-    """
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"the page must have the lines {BEGIN} and {END}, once each and in this order")
-    return text[: text.index(BEGIN) + len(BEGIN)] + f"\n\n{written.strip()}\n\n" + text[text.index(END) :]
 
 
 def main(file: Path) -> None:
@@ -40,7 +29,7 @@ def main(file: Path) -> None:
         "README.md": f"{table.short_markdown(comparison)}\n![{ALTERNATIVE}]({PICTURE})",
         "docs/performance.md": f"{table.markdown(comparison)}\n![{ALTERNATIVE}]({Path(PICTURE).name})",
     }
-    texts = {page: replaced((ROOT / page).read_text(encoding="utf-8"), written) for page, written in pages.items()}
+    texts = {page: SECTION.put((ROOT / page).read_text(encoding="utf-8"), written) for page, written in pages.items()}
     with tempfile.TemporaryDirectory() as folder:
         plot(file.absolute(), ROOT / PICTURE, cache_folder(Path(folder)))
     for page, text in texts.items():

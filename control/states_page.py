@@ -8,6 +8,7 @@ from typing import Final
 
 from control.moves import VERBS, allowed_states, repeated_states
 from control.transitions import TRANSITIONS, Transition
+from runtime.text.markdown import markdown_table
 from schemas.job import BUSY, ENDED, RESTING, State
 from schemas.messages.events import UNAUDITED
 
@@ -87,12 +88,12 @@ def _arrows() -> Iterable[str]:
 
 def _states() -> str:
     rows = ((state, _mark(state in RESTING), _mark(state in BUSY), _mark(state in ENDED)) for state in State)
-    return _table(("state", "stays until someone acts", "holds its exclusive key", "has ended"), rows)
+    return markdown_table(("state", "stays until someone acts", "holds its exclusive key", "has ended"), rows)
 
 
 def _requests() -> str:
     rows = ((state, *(_answer(state, request) for request in VERBS)) for state in State)
-    return _table(("state", *(f"`{name}`" for name in VERBS.values())), rows)
+    return markdown_table(("state", *(f"`{name}`" for name in VERBS.values())), rows)
 
 
 def _answer(state: State, request: type) -> str:
@@ -101,7 +102,7 @@ def _answer(state: State, request: type) -> str:
 
 
 def _events() -> str:
-    return _table(("event", "from", "to", "cause", "command"), (_event(step) for step in TRANSITIONS))
+    return markdown_table(("event", "from", "to", "cause", "command"), (_event(step) for step in TRANSITIONS))
 
 
 def _event(step: Transition) -> tuple[str, ...]:
@@ -111,10 +112,6 @@ def _event(step: Transition) -> tuple[str, ...]:
     ]
     name = f"{step.event.__name__}{'*' if step.event in UNAUDITED else ''}"
     return name, before, step.after or "the same", f"{step.who} {step.cause}", ", ".join(commands)
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows))
 
 
 def _mark(true: bool) -> str:

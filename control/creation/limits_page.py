@@ -5,27 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from runtime.text.markdown import MadeSection, markdown_table
 from schemas.policies.quotas import LIMITS, Quotas
 
 PAGE: Final = Path(__file__).resolve().parent.parent.parent / "docs" / "limits.md"
-_BEGIN: Final = "<!-- made by python -m control.creation.limits_page -->\n"
-_END: Final = "<!-- end -->\n"
+SECTION: Final = MadeSection("limits", "python -m control.creation.limits_page")
 
 
 def table() -> str:
     """A line for each limit: its name in the setting, default, status, what it bounds, and the advice of a refusal."""
     quotas = Quotas()
-    lines = ["| limit | default | status | the most | a refusal says |", "|---|---|---|---|---|"]
-    for name, limit in LIMITS.items():
-        lines.append(f"| `{name}` | `{getattr(quotas, name):,}` | {limit.status} | {limit.bounds} | {limit.advice} |")
-    return "\n".join(lines) + "\n"
-
-
-def page(text: str) -> str:
-    """The page with the table as it is to be."""
-    before, _, rest = text.partition(_BEGIN)
-    return f"{before}{_BEGIN}{table()}{_END}{rest.partition(_END)[2]}"
+    rows = [
+        (f"`{name}`", f"`{getattr(quotas, name):,}`", str(limit.status), limit.bounds, limit.advice)
+        for name, limit in LIMITS.items()
+    ]
+    return markdown_table(("limit", "default", "status", "the most", "a refusal says"), rows)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text("utf-8")), "utf-8")
+    PAGE.write_text(SECTION.put(PAGE.read_text("utf-8"), table()), "utf-8")

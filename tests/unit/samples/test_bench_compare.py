@@ -14,7 +14,8 @@ from bench.compare import results, table, ways
 from bench.compare.environments import PEERS
 from bench.compare.peer_process import ROOT, PeerError, PeerProcess
 from bench.compare.results import Comparison, Machine, Measured, Run, WayResult
-from bench.readme import BEGIN, END, replaced
+from bench.readme import SECTION
+from runtime.text.markdown import END, MadeSection
 
 ROWS = 1000
 MACHINE = Machine(
@@ -63,17 +64,20 @@ def test_a_comparison_is_the_same_after_its_file(tmp_path: Path) -> None:
 
 
 def test_a_page_keeps_what_stands_around_the_marks() -> None:
-    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    assert replaced(page, "new") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
-    assert replaced(replaced(page, "new"), "newer") == replaced(page, "newer")
-    for wrong in ("", BEGIN, f"{END}\n{BEGIN}"):
-        with pytest.raises(ValueError, match="once each"):
-            replaced(wrong, "new")
+    one, other = MadeSection("one", "make it"), MadeSection("other", "make it")
+    page = f"before\n{one.begin}\nold\n{END}\nbetween\n{other.begin}\nolder\n{END}\nafter\n"
+    assert one.put(page, "new") == page.replace("\nold\n", "\n\nnew\n\n")
+    assert other.put(page, "new") == page.replace("\nolder\n", "\n\nnew\n\n")
+    assert one.put(one.put(page, "new"), "newer") == one.put(page, "newer")
+    assert (one.text(page), other.text(page)) == ("old", "older")
+    for wrong in ("", one.begin, f"{END}\n{one.begin}", f"{one.begin}\n{one.begin}\n{END}"):
+        with pytest.raises(ValueError, match="the page must have"):
+            one.put(wrong, "new")
 
 
-def test_both_pages_have_the_marks() -> None:
+def test_both_pages_have_the_comparison() -> None:
     for page in ("README.md", "docs/performance.md"):
-        replaced((ROOT / page).read_text(encoding="utf-8"), "new")
+        assert SECTION.text((ROOT / page).read_text(encoding="utf-8"))
 
 
 def test_without_a_measurement_it_is_the_comparison() -> None:

@@ -119,6 +119,6 @@ def test_the_picture_of_flat_figures_is_drawn_within_its_frame() -> None:
 def test_the_page_has_the_tables_of_the_constants_there_are() -> None:
     """Of the quick ones; `python -m bench.model --write` makes them all."""
     page = PAGE.read_text(encoding="utf-8")
-    assert section(page, "measured") == "\n".join(measured_tables())
-    assert section(page, "disk") == "\n".join(disk_table())
-    assert "\n".join(kept_table()) in section(page, "simulated")
+    assert section("measured").text(page) == "\n".join(measured_tables())
+    assert section("disk").text(page) == "\n".join(disk_table())
+    assert "\n".join(kept_table()) in section("simulated").text(page)
