@@ -79,76 +79,26 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
         case Started():
             return replace(job, state=S.RUNNING, started_at=at, epoch=job.epoch + 1)
         case PauseRequested():
-            budget = "spent" if event.budget_spent else job.budget
-            rested = replace(job, epoch=job.epoch + 1, lanes_rested={}, budget=budget, resume_at=event.resume_at)
-            if job.state is S.ROLLING_BACK:
-                return replace(rested, halting=True)
-            return replace(rested, state=S.PAUSING)
+            return _pause_requested(job, event)
         case Paused():
             state = S.ROLLBACK_PAUSED if job.phase == "undo" else S.PAUSED
             return replace(job, state=state, halting=False)
         case Resumed():
-            state = S.ROLLING_BACK if job.phase == "undo" else S.RUNNING
-            return replace(
-                job,
-                state=state,
-                epoch=job.epoch + 1,
-                lanes_rested={},
-                halting=False,
-                ended_at=None,
-                started_at=job.started_at or at,
-                budget="waived" if job.budget == "spent" else job.budget,
-                inspection="waived" if job.inspection == "suspicious" else job.inspection,
-                needs=looked_at(job) if job.inspection == "suspicious" else job.needs,
-            )
+            return _resumed(job, at)
         case TerminationRequested():
-            kept = job.lanes_rested if job.state is S.PAUSED else {}
-            return replace(
-                job,
-                state=S.TERMINATING,
-                epoch=job.epoch + 1,
-                lanes_rested=kept,
-                keep_rows=event.keep_rows,
-                force=event.force,
-                ended_at=None,
-            )
+            return _termination_requested(job, event)
         case Terminated():
-            return replace(
-                job, state=S.TERMINATED, ended_at=at, applied=settled(job, _rested_totals(job)), lanes_rested={}
-            )
+            return _terminated(job, at)
         case RetryStarted():
-            return replace(
-                _next_run(job),
-                state=S.RUNNING,
-                retry=event.source,
-                retry_input=Input(),
-                ended_at=None,
-                # An operator who corrects rows knows of the errors: they do not pause the job once more.
-                budget="waived" if job.options.max_errors is not None else job.budget,
-            )
+            return _retry_started(job, event)
         case RollbackStarted():
-            again = job.phase == "undo"
-            return replace(
-                _next_run(job),
-                force=event.force,
-                state=S.ROLLING_BACK,
-                phase="undo",
-                finishing=False,
-                undo_rows=event.last_row,
-                applied=job.applied if again else settled(job, _rested_totals(job)),
-                undone=undone_totals(job) if again else None,
-                ended_at=None,
-                keep_rows=False,
-                # The rollback may have to pass images on to another job, whose images an older process does not find.
-                needs=job.needs if job.mode is None else max(job.needs, IMAGE_GROUPS),
-            )
+            return _rollback_started(job, event)
         case UndoFinished():
             return replace(job, checking=True, undone=(job.undone or LaneTotals()).another_round(event.totals))
         case RollbackRepeated():
             return replace(_next_run(job), undo_rows=max(job.undo_rows, event.last_row), left_over=event.remaining)
         case RolledBack():
-            undone = (job.undone or LaneTotals()) + LaneTotals(rows_undone=event.rows_undone)
-            return replace(job, state=S.ROLLED_BACK, ended_at=at, checking=False, undone=undone, left_over=0)
+            return _rolled_back(job, event, at)
         case PurgeBegun():
             return replace(job, epoch=job.epoch + 1, purging=True, purge_problem=None)
         case Purged():
@@ -160,15 +110,9 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
         case RateSet():
             return replace(job, options=replace(job.options, rows_per_second=event.rows_per_second))
         case TimerSet():
-            if job.state is not S.QUEUED:
-                return replace(job, resume_at=event.at)
-            # A control agent that does not know the time to start would start the job at once.
-            needs = job.needs if event.at is None else max(job.needs, TIMERS)
-            return replace(job, start_at=event.at, needs=needs)
+            return _timer_set(job, event)
         case InputMoved() | InputCompleted():
-            if job.phase == "undo":
-                return replace(job, undo_input=event.input)
-            return replace(job, retry_input=event.input) if job.run else replace(job, input=event.input)
+            return _input_moved(job, event)
         case InputAnnounced():
             return replace(job, announced_rows=event.rows)
         case LanesStopped():
@@ -180,20 +124,118 @@ def _evolved(job: Job | None, event: Event, at: int, offset: int) -> Job:
         case Inspected():
             return replace(job, inspection="done", needs=looked_at(job))
         case Suspected():
-            inspection, needs = ("suspicious", job.needs) if event.pauses else ("done", looked_at(job))
-            return replace(job, inspection=inspection, suspicion=event.suspicion, needs=needs)
+            return _suspected(job, event)
         case LanesFinished():
             return replace(job, lanes_done={**job.lanes_done, **event.lanes})
         case FileBegun():
             return replace(job, finishing=True)
         case Completed():
-            state = S.COMPLETED_WITH_ERRORS if event.totals.rows_failed else S.COMPLETED
-            budget = "open" if job.budget == "probing" else job.budget  # it was shorter than a probe
-            return replace(job, state=state, ended_at=at, applied=event.totals, budget=budget, finishing=False)
+            return _completed(job, event, at)
         case Failed():
             return replace(job, state=S.FAILED, epoch=job.epoch + 1, ended_at=at, lanes_rested={}, halting=False)
         case _:
             assert_never(event)
+
+
+def _pause_requested(job: Job, event: PauseRequested) -> Job:
+    budget = "spent" if event.budget_spent else job.budget
+    rested = replace(job, epoch=job.epoch + 1, lanes_rested={}, budget=budget, resume_at=event.resume_at)
+    if job.state is S.ROLLING_BACK:
+        return replace(rested, halting=True)
+    return replace(rested, state=S.PAUSING)
+
+
+def _resumed(job: Job, at: int) -> Job:
+    state = S.ROLLING_BACK if job.phase == "undo" else S.RUNNING
+    return replace(
+        job,
+        state=state,
+        epoch=job.epoch + 1,
+        lanes_rested={},
+        halting=False,
+        ended_at=None,
+        started_at=job.started_at or at,
+        budget="waived" if job.budget == "spent" else job.budget,
+        inspection="waived" if job.inspection == "suspicious" else job.inspection,
+        needs=looked_at(job) if job.inspection == "suspicious" else job.needs,
+    )
+
+
+def _termination_requested(job: Job, event: TerminationRequested) -> Job:
+    kept = job.lanes_rested if job.state is S.PAUSED else {}
+    return replace(
+        job,
+        state=S.TERMINATING,
+        epoch=job.epoch + 1,
+        lanes_rested=kept,
+        keep_rows=event.keep_rows,
+        force=event.force,
+        ended_at=None,
+    )
+
+
+def _terminated(job: Job, at: int) -> Job:
+    return replace(job, state=S.TERMINATED, ended_at=at, applied=settled(job, _rested_totals(job)), lanes_rested={})
+
+
+def _retry_started(job: Job, event: RetryStarted) -> Job:
+    return replace(
+        _next_run(job),
+        state=S.RUNNING,
+        retry=event.source,
+        retry_input=Input(),
+        ended_at=None,
+        # An operator who corrects rows knows of the errors: they do not pause the job once more.
+        budget="waived" if job.options.max_errors is not None else job.budget,
+    )
+
+
+def _rollback_started(job: Job, event: RollbackStarted) -> Job:
+    again = job.phase == "undo"
+    return replace(
+        _next_run(job),
+        force=event.force,
+        state=S.ROLLING_BACK,
+        phase="undo",
+        finishing=False,
+        undo_rows=event.last_row,
+        applied=job.applied if again else settled(job, _rested_totals(job)),
+        undone=undone_totals(job) if again else None,
+        ended_at=None,
+        keep_rows=False,
+        # The rollback may have to pass images on to another job, whose images an older process does not find.
+        needs=job.needs if job.mode is None else max(job.needs, IMAGE_GROUPS),
+    )
+
+
+def _rolled_back(job: Job, event: RolledBack, at: int) -> Job:
+    undone = (job.undone or LaneTotals()) + LaneTotals(rows_undone=event.rows_undone)
+    return replace(job, state=S.ROLLED_BACK, ended_at=at, checking=False, undone=undone, left_over=0)
+
+
+def _timer_set(job: Job, event: TimerSet) -> Job:
+    if job.state is not S.QUEUED:
+        return replace(job, resume_at=event.at)
+    # A control agent that does not know the time to start would start the job at once.
+    needs = job.needs if event.at is None else max(job.needs, TIMERS)
+    return replace(job, start_at=event.at, needs=needs)
+
+
+def _input_moved(job: Job, event: InputMoved | InputCompleted) -> Job:
+    if job.phase == "undo":
+        return replace(job, undo_input=event.input)
+    return replace(job, retry_input=event.input) if job.run else replace(job, input=event.input)
+
+
+def _suspected(job: Job, event: Suspected) -> Job:
+    inspection, needs = ("suspicious", job.needs) if event.pauses else ("done", looked_at(job))
+    return replace(job, inspection=inspection, suspicion=event.suspicion, needs=needs)
+
+
+def _completed(job: Job, event: Completed, at: int) -> Job:
+    state = S.COMPLETED_WITH_ERRORS if event.totals.rows_failed else S.COMPLETED
+    budget = "open" if job.budget == "probing" else job.budget  # it was shorter than a probe
+    return replace(job, state=state, ended_at=at, applied=event.totals, budget=budget, finishing=False)
 
 
 def _next_run(job: Job) -> Job:
