@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from control.jobtable import JobTable
 from processor.blocked import Blocked
 from processor.elastic.bulk import BulkSink
 from processor.elastic.generations import Generations
 from processor.engine import Engine
+from processor.erasure.base import Store
 from processor.erasure.housekeeping import Housekeeping
 from processor.erasure.purging import Purging
 from processor.erasure.stores import stores
@@ -44,6 +45,7 @@ from runtime.settings import Settings
 from schemas.descriptors.datasets import Dataset
 from schemas.messages.codec import encode
 from schemas.messages.commands import StoresEmptied
+from schemas.policies.quotas import QuotaBook
 
 
 def make_engine(
@@ -64,45 +66,34 @@ def make_engine(
 
     `reader` reads parked blocks again; `read_lane_records` reads what the last owners of partitions have left.
     """
+    quotas, keys = settings.quotas, JobKeys(settings.storage_root)
     lanes, blocked = Lanes(), Blocked()
     sink.blocked = blocked
     woken = asyncio.Event()
     tasks = WorkerTasks(woken.set)
+    gates = Gates(lease, jobs, lanes)
+
+    # Blocks come in, and find room or wait in Kafka.
     failures = JobFailures(jobs, lanes, publisher, tasks.reports)
     checkpoints = Checkpoints(jobs, lanes, publisher, clock, lease, f"{socket.gethostname()}:{os.getpid()}")
     room = Room(jobs, lanes, settings.lane_blocks, lambda: scheduler.order(clock.monotonic()))
     refill = Refill(jobs, lanes, reader, room, woken.set, failures.lane_broken)
-    quotas, keys = settings.quotas, JobKeys(settings.storage_root)
     scheduler = Scheduler(
         settings,
         quotas,
         jobs,
         lanes,
-        refill.taken,
-        failures.lane_broken,
-        keys.find,
-        lambda job_id: inspections.wants_first(job_id),
-        lambda: batches.held(),
+        on_taken=refill.taken,
+        on_broken=failures.lane_broken,
+        key_of=keys.find,
+        wants_first=lambda job_id: inspections.wants_first(job_id),
+        held=lambda: batches.held(),
     )
-    gates = Gates(lease, jobs, lanes)
+    ownership = Ownership(lanes, publisher, read_lane_records, clock)
 
-    def most_characters(organisation: str) -> int | None:
-        most = quotas.of(organisation).field_characters
-        return most if most < settings.block_bytes else None
-
-    generations = Generations(settings.prefix, sink, clock)
+    # They are looked at and applied.
     troubles = Troubles(jobs, lanes, checkpoints, blocked)
-    works = WorkFactory(
-        operations,
-        datasets,
-        settings.prefix,
-        sink,
-        gates,
-        generations,
-        clock.now_ms,
-        most_characters,
-        troubles=troubles.of_job,
-    )
+    works = _works(settings, quotas, operations, datasets, sink, gates, troubles, clock)
 
     def first_block_wanted(job_id: str) -> None:
         woken.set()
@@ -137,16 +128,8 @@ def make_engine(
         woken=woken,
     )
 
-    def others_may_go_on() -> None:
-        woken.set()
-        room.look_again()
-        refill.wake()
-
+    # What is done once for a job, and what is done again and again.
     kept = stores(settings, storage, sink, keys, clock)
-
-    async def report_emptied(report: StoresEmptied) -> None:
-        await publisher.publish("reports", report.job_id.encode(), encode(report))
-
     job_steps = JobSteps(
         lanes=lanes,
         checkpoints=checkpoints,
@@ -156,28 +139,22 @@ def make_engine(
         tasks=tasks.job_steps,
         purging=Purging(kept),
     )
-    housekeeping = Housekeeping(
-        jobs, kept, settings.retentions, storage, settings.storage_root, keys, clock, report_emptied
-    )
+    housekeeping = _housekeeping(settings, jobs, kept, storage, keys, publisher, clock)
     duties = Duties(
         jobs=jobs, works=works, failures=failures, clock=clock, housekeeping=housekeeping, settings=settings
     )
     maintenance = Maintenance(lanes, gates.of_sweep(), clock, duties.periodic, duties.claims)
-    states = JobStates(
-        jobs,
-        lanes,
-        scheduler,
-        refill,
-        checkpoints,
-        batches,
-        job_steps,
-        maintenance,
-        failures,
-        inspections,
-        background=tasks.reports,
-    )
-    ownership = Ownership(lanes, publisher, read_lane_records, clock)
-    engine = Engine(
+
+    def others_may_go_on() -> None:
+        woken.set()
+        room.look_again()
+        refill.wake()
+
+    blocked.on_told = lambda who, reason: troubles.of_elasticsearch(reason, who)
+    blocked.on_changed = others_may_go_on
+    sink.on_degraded = troubles.of_elasticsearch
+    sink.on_request = metrics.request_done
+    return Engine(
         settings,
         jobs,
         lanes,
@@ -189,12 +166,65 @@ def make_engine(
         batches,
         job_steps,
         maintenance,
-        states,
+        JobStates(
+            jobs,
+            lanes,
+            scheduler,
+            refill,
+            checkpoints,
+            batches,
+            job_steps,
+            maintenance,
+            failures,
+            inspections,
+            background=tasks.reports,
+        ),
         tasks,
         clock,
     )
-    sink.on_degraded = troubles.of_elasticsearch
-    blocked.on_told = lambda who, reason: troubles.of_elasticsearch(reason, who)
-    blocked.on_changed = others_may_go_on
-    sink.on_request = metrics.request_done
-    return engine
+
+
+def _works(
+    settings: Settings,
+    quotas: QuotaBook,
+    operations: Mapping[str, Operation],
+    datasets: Mapping[str, Dataset],
+    sink: BulkSink,
+    gates: Gates,
+    troubles: Troubles,
+    clock: Clock,
+) -> WorkFactory:
+    """What the work on a job is made of."""
+
+    def most_characters(organisation: str) -> int | None:
+        most = quotas.of(organisation).field_characters
+        return most if most < settings.block_bytes else None
+
+    return WorkFactory(
+        operations,
+        datasets,
+        settings.prefix,
+        sink,
+        gates,
+        Generations(settings.prefix, sink, clock),
+        clock.now_ms,
+        most_characters,
+        troubles=troubles.of_job,
+    )
+
+
+def _housekeeping(
+    settings: Settings,
+    jobs: JobTable,
+    kept: Sequence[Store],
+    storage: Storage,
+    keys: JobKeys,
+    publisher: RecordPublisher,
+    clock: Clock,
+) -> Housekeeping:
+    """What empties stores, and reports it to the control agent."""
+
+    async def report_emptied(report: StoresEmptied) -> None:
+        await publisher.publish("reports", report.job_id.encode(), encode(report))
+
+    return Housekeeping(jobs, kept, settings.retentions, storage, settings.storage_root, keys, clock, report_emptied)

@@ -6,16 +6,19 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import uvloop
+from elasticsearch import AsyncElasticsearch
 
 from control.agent import ControlAgent
 from control.authorization.authorizer import Authorizer
 from control.authorization.principals import FollowedPrincipals
 from control.authorization.senders import Headers, kept_headers
+from control.creation.admission import Catalog
 from control.jobtable import JobTable
 from control.outbox import Publish, Written
 from processor.app import WorkerApp
@@ -75,89 +78,51 @@ async def work(config: Settings, readiness: Readiness) -> int:
 
 
 async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[Any]) -> int:
-    jobs = JobTable()
-    known = catalog(config)
-    storage = open_storage(config)
+    jobs, known, storage = JobTable(), catalog(config), open_storage(config)
     metrics = WorkerMetrics(lambda: readiness.ready, known.operations)
     serve(config, metrics.registry, lambda: readiness.ready)
     await asyncio.to_thread(wait_for_shared_folder, config.storage_root, stopped.done)
     if stopped.done():
         return 0
-    elastic = async_elasticsearch(config, once=True)
-    undecoded = async_elasticsearch(config, once=True, undecoded=True)
-    publisher = RecordPublisher(config)
-    await publisher.start()
-    reader = LogReader(config, metrics)
-    await reader.start()
-    reporter = Reporter(config.prefix, BulkSink(elastic))
-    lease = Lease(config.session_timeout_seconds * 0.8)
+    connections = await _connect(config, metrics)
+    publisher, lease = connections.publisher, Lease(config.session_timeout_seconds * 0.8)
     publish = fenced(publisher.write, lease)
-    report_log, principals = KafkaReportLog(config), FollowedPrincipals(config)
-    copies = ReportCopies(publisher, report_log, lease, config.old_reports_hours)
-    authorizer = Authorizer(
-        copies,
-        principals,
-        partial(recent_commands, config),
-        required=config.require_signed_commands,
-        window_seconds=config.signed_command_seconds,
-        roots=map(str, config.import_roots),
-    )
-    control = ControlAgent(
-        jobs,
-        known,
-        config.topic_partitions,
-        publish,
-        config.job_retention_days,
-        now_ms,
-        metrics.history,
-        authorizer=authorizer,
-    )
+    reporter = Reporter(config.prefix, BulkSink(connections.elastic))
+    copies = ReportCopies(publisher, connections.report_log, lease, config.old_reports_hours)
+    control = _control_agent(config, jobs, known, publish, copies, connections.principals, metrics)
     worker = WorkerApp(config, jobs, control, reporter, lease, publisher.bury, metrics, copies)
-    engine = make_engine(
+    engine = worker.engine = make_engine(
         config,
         jobs,
-        operations(config, storage, undecoded),
+        operations(config, storage, connections.undecoded),
         known.datasets,
-        BulkSink(
-            elastic,
-            config.bulk_in_flight,
-            config.late_request_seconds,
-            writer=undecoded,
-            batch_bytes=config.bulk_bytes,
-            shard_seconds=config.request_timeout_seconds / 2,
-        ),
+        _rows_sink(config, connections),
         publisher,
-        reader,
+        connections.reader,
         partial(read_lane_records, config),
         lease,
         metrics,
         storage,
     )
-    worker.engine = engine
     app = worker.app
     app.finalize()
     await asyncio.to_thread(worker.read_ahead, stopped.done)
     collect_seldom()  # the garbage collector need not look through the control table's jobs either
     return_freed_memory()
+
     leased = asyncio.create_task(lease.run())
     await app.start()
-    ready = asyncio.create_task(_announce(engine, readiness))
     timers = Timers(jobs, publish, lambda: worker.commands, SYSTEM_CLOCK)
-    parts = [
-        leased,
-        *(asyncio.create_task(part.run()) for part in (engine, reporter, timers, copies, worker.intake)),
-        ready,
-    ]
+    announcing = asyncio.create_task(_announce(engine, readiness))
+    running = (engine, reporter, timers, copies, worker.intake)
+    parts = [leased, *(asyncio.create_task(part.run()) for part in running), announcing]
     parts.append(asyncio.create_task(_measure(worker)))
     tasks: list[asyncio.Task[Any]] = [*parts, stopped, asyncio.create_task(app.wait_until_stopped())]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     failed = not stopped.done()
-    for task in parts:
-        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-            log.error("this worker stops after an error", exc_info=error, extra=as_event("process.failed"))
-    if app.crash_reason is not None:
-        log.error("this worker stops after an error: %r", app.crash_reason, extra=as_event("process.failed"))
-    ready.cancel()
+    _log_errors(parts, app.crash_reason)
+
+    announcing.cancel()
     readiness.clear()
     end_at_once(lease)
     end_soon()
@@ -168,13 +133,90 @@ async def _work(config: Settings, readiness: Readiness, stopped: asyncio.Task[An
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await reader.stop()
-    await report_log.close()
-    principals.close()
-    await publisher.stop()
-    await elastic.close()
-    await undecoded.close()
+    await connections.close()
     return 1 if failed else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Connections:
+    """What a worker has open from its start to its end, besides what Faust has."""
+
+    publisher: RecordPublisher
+    reader: LogReader
+    report_log: KafkaReportLog
+    principals: FollowedPrincipals
+    elastic: AsyncElasticsearch
+    undecoded: AsyncElasticsearch
+    """Its answers to bulk requests are bytes."""
+
+    async def close(self) -> None:
+        await self.reader.stop()
+        await self.report_log.close()
+        self.principals.close()
+        await self.publisher.stop()
+        await self.elastic.close()
+        await self.undecoded.close()
+
+
+async def _connect(config: Settings, metrics: WorkerMetrics) -> _Connections:
+    elastic = async_elasticsearch(config, once=True)
+    undecoded = async_elasticsearch(config, once=True, undecoded=True)
+    publisher = RecordPublisher(config)
+    await publisher.start()
+    reader = LogReader(config, metrics)
+    await reader.start()
+    return _Connections(publisher, reader, KafkaReportLog(config), FollowedPrincipals(config), elastic, undecoded)
+
+
+def _control_agent(
+    config: Settings,
+    jobs: JobTable,
+    known: Catalog,
+    publish: Publish,
+    copies: ReportCopies,
+    principals: FollowedPrincipals,
+    metrics: WorkerMetrics,
+) -> ControlAgent:
+    """The agent that is at work while this worker owns the commands."""
+    authorizer = Authorizer(
+        copies,
+        principals,
+        partial(recent_commands, config),
+        required=config.require_signed_commands,
+        window_seconds=config.signed_command_seconds,
+        roots=map(str, config.import_roots),
+    )
+    return ControlAgent(
+        jobs,
+        known,
+        config.topic_partitions,
+        publish,
+        config.job_retention_days,
+        now_ms,
+        metrics.history,
+        authorizer=authorizer,
+    )
+
+
+def _rows_sink(config: Settings, connections: _Connections) -> BulkSink:
+    """Where the engine sends rows to."""
+    return BulkSink(
+        connections.elastic,
+        config.bulk_in_flight,
+        config.late_request_seconds,
+        writer=connections.undecoded,
+        batch_bytes=config.bulk_bytes,
+        shard_seconds=config.request_timeout_seconds / 2,
+    )
+
+
+def _log_errors(parts: Iterable[asyncio.Task[Any]], crash_reason: BaseException | None) -> None:
+    """Say which parts have ended by an error. `crash_reason`: Faust's own."""
+    for task in parts:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            log.error("this worker stops after an error", exc_info=error, extra=as_event("process.failed"))
+    if crash_reason is not None:
+        log.error("this worker stops after an error: %r", crash_reason, extra=as_event("process.failed"))
 
 
 async def recent_commands(config: Settings, since: int) -> list[tuple[int, Headers]]:
