@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
@@ -45,6 +46,7 @@ from api.web.responses import on_api_error
 from api.web.routing import starlette_routes
 from api.web.services import Services
 from api.webhooks.metrics import WebhookMetrics
+from api.webhooks.posting import Connections
 from api.webhooks.sending import Sending, connections_by, followed
 from api.webhooks.store import KafkaWebhookWriter, WebhookStore
 from api.webhooks.trying import Trials
@@ -54,7 +56,7 @@ from runtime.clients import async_elasticsearch, librdkafka_config
 from runtime.clock import now_ms
 from runtime.datasets import load_datasets
 from runtime.files.shared_folder import mark
-from runtime.files.storage import open_storage
+from runtime.files.storage import Storage, open_storage
 from runtime.process import CannotStartError, end
 from runtime.readiness import Readiness
 from runtime.settings import Settings
@@ -94,6 +96,33 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
     Raises:
         CannotStartError, DatasetError, StorageError, KafkaException: the settings do not fit.
     """
+    process = _prepared(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with _running(process, readiness) as services:
+            app.state.services = services
+            yield
+
+    return application(settings, lifespan)
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """What there is before the event loop."""
+
+    settings: Settings
+    catalog: Catalog
+    storage: Storage
+    live: JobFeed
+    control: ControlWatch
+    metrics: Metrics
+    webhook_metrics: WebhookMetrics
+    lookups: Lookups
+    connections: Callable[[], Connections]
+
+
+def _prepared(settings: Settings) -> _Process:
     catalog = Catalog(
         kinds(settings.operations), load_datasets(settings.datasets_folder), settings.quotas, settings.seal_blocks
     )
@@ -108,83 +137,91 @@ def create_app(settings: Settings, readiness: Readiness | None = None) -> Starle
     connections = connections_by(settings, lookups)
     # Made and thrown away: it reads the files of certificates, and refuses what does not fit.
     AdminClient({**librdkafka_config(settings), "log_level": 2})
+    return _Process(settings, catalog, storage, live, control, metrics, webhook_metrics, lookups, connections)
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-        appender, history = Appender(settings, loop), HistoryReader(settings)
-        writer = KafkaPrincipalWriter(appender)
-        principals = PrincipalStore(PrincipalFeed(), writer)
-        audit = Audit(KafkaEventWriter(appender))
-        webhooks = WebhookStore(KafkaWebhookWriter(appender))
-        sending = Sending(settings, loop, webhooks, connections, webhook_metrics)
-        client = async_elasticsearch(settings, node=LimitedNode)
-        app.state.services = Services(
-            settings=settings,
-            catalog=catalog,
-            live=live,
-            commands=CommandLog(appender, CommandSigner(writer).headers),
-            history=history,
-            documents=Documents(client),
-            storage=storage,
-            metrics=metrics,
-            members=GroupMembers(settings),
-            principals=principals,
-            audit=audit,
-            authenticator=Authenticator(settings, principals, audit, admin_key(settings)),
-            webhooks=webhooks,
-            trials=Trials(connections, settings.api),
-            lookups=lookups,
-        )
 
-        older = OlderHistory(settings, loop, live)
-        read_since = history_read_since(settings, now_ms())
-        live.set_history_incomplete(read_since)
+@asynccontextmanager
+async def _running(process: _Process, readiness: Readiness | None) -> AsyncIterator[Services]:
+    """The services while the topics are followed, webhooks delivered, and what is due is done; then all of it ends."""
+    settings, live, loop = process.settings, process.live, asyncio.get_running_loop()
+    appender, history = Appender(settings, loop), HistoryReader(settings)
+    elasticsearch = async_elasticsearch(settings, node=LimitedNode)
+    services = _services(process, appender, history, Documents(elasticsearch))
+    sending = Sending(settings, loop, services.webhooks, process.connections, process.webhook_metrics)
+    older = OlderHistory(settings, loop, live)
 
-        def caught_up() -> None:
-            live.set_caught_up()
-            older.start()
-            try:
-                if readiness is not None:
-                    readiness.mark()
-            except CannotStartError as error:
-                log.critical("the API ends: %s", error, extra=as_event("process.failed"))
-                end(1)
-
-        feed = principals.feed
-        small: list[Followed[Any]] = [
-            Followed(["principals"], lambda: decode_principal, feed.take, feed.set_caught_up),
-            Followed(["security-events"], lambda: decode_event, audit.take, newest=KEPT_IN_ALL),
-            *followed(webhooks),
-        ]
-        followers = [
-            job_follower(settings, loop, live.take, caught_up, lambda: not live.caught_up, read_since),
-            # One consumer for all of them: each has threads and buffers of its own.
-            Follower(settings, loop, small),
-        ]
-        for follower in followers:
-            follower.start()
-        sending.start()
-        tending = [
-            asyncio.create_task(clean_up(settings.storage_root)),
-            asyncio.create_task(end_drafts(app.state.services)),
-            asyncio.create_task(metrics.keep_fresh()),
-            asyncio.create_task(control.run(app.state.services.commands.answers)),
-        ]
+    def caught_up() -> None:
+        live.set_caught_up()
+        older.start()
         try:
-            yield
-        finally:
-            for task in tending:
-                task.cancel()
-            app.state.services.files.close()
-            app.state.services.looks.close()
-            await sending.stop()
-            lookups.close()
-            await asyncio.gather(*(asyncio.to_thread(stop) for stop in (older.stop, *(one.stop for one in followers))))
-            await asyncio.to_thread(appender.stop)
-            await asyncio.to_thread(history.close)
-            await client.close()
-            if app.state.services.authenticator.provider is not None:
-                await app.state.services.authenticator.provider.close()
+            if readiness is not None:
+                readiness.mark()
+        except CannotStartError as error:
+            log.critical("the API ends: %s", error, extra=as_event("process.failed"))
+            end(1)
 
-    return application(settings, lifespan)
+    followers = _followers(services, loop, caught_up)
+    for follower in followers:
+        follower.start()
+    sending.start()
+    tending = [
+        asyncio.create_task(clean_up(settings.storage_root)),
+        asyncio.create_task(end_drafts(services)),
+        asyncio.create_task(process.metrics.keep_fresh()),
+        asyncio.create_task(process.control.run(services.commands.answers)),
+    ]
+    try:
+        yield services
+    finally:
+        for task in tending:
+            task.cancel()
+        services.files.close()
+        services.looks.close()
+        await sending.stop()
+        process.lookups.close()
+        await asyncio.gather(*(asyncio.to_thread(stop) for stop in (older.stop, *(one.stop for one in followers))))
+        await asyncio.to_thread(appender.stop)
+        await asyncio.to_thread(history.close)
+        await elasticsearch.close()
+        if services.authenticator.provider is not None:
+            await services.authenticator.provider.close()
+
+
+def _services(process: _Process, appender: Appender, history: HistoryReader, documents: Documents) -> Services:
+    settings, writer = process.settings, KafkaPrincipalWriter(appender)
+    principals = PrincipalStore(PrincipalFeed(), writer)
+    audit = Audit(KafkaEventWriter(appender))
+    return Services(
+        settings=settings,
+        catalog=process.catalog,
+        live=process.live,
+        commands=CommandLog(appender, CommandSigner(writer).headers),
+        history=history,
+        documents=documents,
+        storage=process.storage,
+        metrics=process.metrics,
+        members=GroupMembers(settings),
+        principals=principals,
+        audit=audit,
+        authenticator=Authenticator(settings, principals, audit, admin_key(settings)),
+        webhooks=WebhookStore(KafkaWebhookWriter(appender)),
+        trials=Trials(process.connections, settings.api),
+        lookups=process.lookups,
+    )
+
+
+def _followers(services: Services, loop: asyncio.AbstractEventLoop, caught_up: Callable[[], None]) -> list[Follower]:
+    """What keeps the view and the small tables. `caught_up`: called once, when the view is complete."""
+    settings, live, feed = services.settings, services.live, services.principals.feed
+    read_since = history_read_since(settings, now_ms())
+    live.set_history_incomplete(read_since)
+    small: list[Followed[Any]] = [
+        Followed(["principals"], lambda: decode_principal, feed.take, feed.set_caught_up),
+        Followed(["security-events"], lambda: decode_event, services.audit.take, newest=KEPT_IN_ALL),
+        *followed(services.webhooks),
+    ]
+    return [
+        job_follower(settings, loop, live.take, caught_up, lambda: not live.caught_up, read_since),
+        # One consumer for all of them: each has threads and buffers of its own.
+        Follower(settings, loop, small),
+    ]
