@@ -40,7 +40,7 @@ CATCH_UP_SECONDS = 10.0
 """How long the control table may stand still before the worker logs it."""
 
 
-class Receipt:
+class Acknowledgement:
     """A record's acknowledgement, to be given once what the record led to is durable."""
 
     __slots__ = ("_app", "_message")
@@ -68,7 +68,7 @@ def rejected(message: Message, error: UndecodableError) -> RejectedRecord:
 
 CONSUMED: tuple[TopicName, ...] = ("commands", "reports", "rows", "progress", "job-events")
 
-Handler = Callable[[EventT, Receipt], Awaitable[None]]
+Handler = Callable[[EventT, Acknowledgement], Awaitable[None]]
 Skip = Callable[[Acknowledgeable], Awaitable[None]]
 
 
@@ -162,12 +162,12 @@ class WorkerApp:
                     if event.message.generation_id != self.app.consumer_generation_id:
                         continue
                     self._lease.require()
-                    receipt = Receipt(self.app, event.message)
+                    acknowledgement = Acknowledgement(self.app, event.message)
                     try:
-                        await handle(event, receipt)
+                        await handle(event, acknowledgement)
                     except UndecodableError as error:
                         await self._reject(rejected(event.message, error))
-                        await skip(receipt)
+                        await skip(acknowledgement)
                 except Exception as error:
                     log.exception("this worker can't go on", extra=as_event("process.failed"))
                     await self.app.crash(error)
@@ -235,39 +235,41 @@ class WorkerApp:
     def _owns_commands(self) -> bool:
         return any(tp.topic == self._commands for tp in self.app.consumer.assignment())
 
-    async def _on_command(self, event: EventT, receipt: Receipt) -> None:
+    async def _on_command(self, event: EventT, acknowledgement: Acknowledgement) -> None:
         message = event.message
         at, headers = int(message.timestamp * 1000), _headers(message) or ()
-        await self.intake.take(message.offset, at, message.key, message.value, headers, receipt)
+        await self.intake.take(message.offset, at, message.key, message.value, headers, acknowledgement)
 
-    async def _on_report(self, event: EventT, receipt: Receipt) -> None:
+    async def _on_report(self, event: EventT, acknowledgement: Acknowledgement) -> None:
         assert self._copies is not None
         message = event.message
         if message.value != NO_OLD_REPORTS:
             decode(message.value or b"", Command)  # a record that is no report becomes a dead letter here, and no copy
         at, headers = int(message.timestamp * 1000), _headers(message) or ()
-        await self._copies.take(message.offset, at, message.key, message.value, headers, receipt)
+        await self._copies.take(message.offset, at, message.key, message.value, headers, acknowledgement)
 
-    async def _on_block(self, event: EventT, receipt: Receipt) -> None:
+    async def _on_block(self, event: EventT, acknowledgement: Acknowledgement) -> None:
         assert self.engine is not None
         message = event.message
         await self.engine.dispatch(
-            message.partition, message.offset, message.value, receipt, parent_in(_headers(message))
+            message.partition, message.offset, message.value, acknowledgement, parent_in(_headers(message))
         )
 
-    async def _on_progress(self, event: EventT, receipt: Receipt) -> None:
-        await self._reporter.progress(event.message.partition, event.message.offset, event.message.value, receipt)
+    async def _on_progress(self, event: EventT, acknowledgement: Acknowledgement) -> None:
+        await self._reporter.progress(
+            event.message.partition, event.message.offset, event.message.value, acknowledgement
+        )
 
-    async def _skip_report(self, receipt: Acknowledgeable) -> None:
+    async def _skip_report(self, acknowledgement: Acknowledgeable) -> None:
         assert self._copies is not None
-        await self._copies.skip(receipt)
+        await self._copies.skip(acknowledgement)
 
-    async def _skip_block(self, receipt: Acknowledgeable) -> None:
+    async def _skip_block(self, acknowledgement: Acknowledgeable) -> None:
         assert self.engine is not None
-        await self.engine.skip(receipt)
+        await self.engine.skip(acknowledgement)
 
-    async def _on_job_event(self, event: EventT, receipt: Receipt) -> None:
-        await self._reporter.job_event(event.message.value, receipt)
+    async def _on_job_event(self, event: EventT, acknowledgement: Acknowledgement) -> None:
+        await self._reporter.job_event(event.message.value, acknowledgement)
 
     async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
         self._held.clear()

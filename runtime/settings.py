@@ -338,7 +338,7 @@ class Settings(BaseSettings):
     def _utf8(cls, value: object) -> object:
         """Other text can't be sent to a server; a path may be any bytes."""
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        if isinstance(text, str) and any("\ud800" <= sign <= "\udfff" for sign in text):
+        if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
             raise ValueError("it is not UTF-8 text")
         return value
 

@@ -37,8 +37,8 @@ def is_new(job_id: str, at_ms: int) -> bool:
     if len(job_id) != 16 or not set(job_id) <= set(_ALPHABET):
         return False
     made = 0
-    for sign in job_id[:9]:
-        made = made * 32 + _ALPHABET.index(sign)
+    for character in job_id[:9]:
+        made = made * 32 + _ALPHABET.index(character)
     return abs(made - at_ms) < _HOUR_MS
 
 

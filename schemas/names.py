@@ -85,7 +85,7 @@ def folded(name: str) -> str:
     """
     if len(name) > _LONGEST_FOLDED:
         return name
-    seen = "".join(sign for sign in unicodedata.normalize("NFKC", name) if unicodedata.category(sign) != "Cf")
+    seen = "".join(char for char in unicodedata.normalize("NFKC", name) if unicodedata.category(char) != "Cf")
     return _SEPARATORS.sub("_", unicodedata.normalize("NFKC", seen.casefold())).strip("_")
 
 

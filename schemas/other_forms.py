@@ -8,12 +8,12 @@ OTHER_NAMES: Final = {"constants": "set"}
 """Other name of an option -> the name that it has in `Options`, and in every answer."""
 SOURCES: Final = ("topic",)
 """Sources that need no more than their kind: the word alone stands for them."""
-_SIGNS: Final = [f'"{word}"'.encode() for word in (*OTHER_NAMES, *SOURCES)]
+_MARKS: Final = [f'"{word}"'.encode() for word in (*OTHER_NAMES, *SOURCES)]
 
 
 def may_have(data: bytes) -> bool:
     """Whether JSON may be in one of these forms."""
-    return any(sign in data for sign in _SIGNS)
+    return any(mark in data for mark in _MARKS)
 
 
 def with_own_names(values: dict[str, Any]) -> dict[str, Any]:

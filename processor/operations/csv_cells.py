@@ -145,8 +145,8 @@ def _writer(field: Field) -> Writer:
             words = {True: true, False: false, None: None, "true": true, "false": false, "": false}
             return lambda column, raw: _guarded([words[value] for value in column], raw)
         case "integer" | "number":
-            sign = field.decimal_char if field.type == "number" else "."
-            return lambda column, raw: _numbers(column, raw, sign)
+            decimal = field.decimal_char if field.type == "number" else "."
+            return lambda column, raw: _numbers(column, raw, decimal)
         case "date" | "datetime" if "%" in field.format:
             date = date_writer(field.format)
             return lambda column, raw: _guarded([value and date(value) for value in _texts(column)], raw)
@@ -171,11 +171,11 @@ def _text(value: Any) -> str | None:
     raise TypeError(type(value))
 
 
-def _numbers(column: Sequence[Any], raw: bool, sign: str) -> Sequence[Any]:
+def _numbers(column: Sequence[Any], raw: bool, decimal: str) -> Sequence[Any]:
     if not _NUMBERS.issuperset(map(type, column)):
         raise TypeError(next(type(value) for value in column if type(value) not in _NUMBERS))
-    if sign != ".":
-        return _guarded([None if value is None else str(value).replace(".", sign) for value in column], raw)
+    if decimal != ".":
+        return _guarded([None if value is None else str(value).replace(".", decimal) for value in column], raw)
     return column if raw else [_guarded_number(value) for value in column]
 
 

@@ -39,7 +39,13 @@ class CommandIntake:
         """How often the commands have been another worker's, or may have been."""
 
     async def take(
-        self, offset: int, at: int, key: bytes | None, value: bytes | None, headers: Headers, receipt: Acknowledgeable
+        self,
+        offset: int,
+        at: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        acknowledgement: Acknowledgeable,
     ) -> None:
         """Have a command decided on; `at`: when Kafka took it in, milliseconds since 1970.
 
@@ -54,14 +60,14 @@ class CommandIntake:
                 return  # its owner gets it again
             with span("command", parent_in(headers)):
                 await self._control.take(offset, at, key, value, headers)
-        self._note(receipt, at)
+        self._note(acknowledgement, at)
 
-    async def skip(self, receipt: Acknowledgeable) -> None:
+    async def skip(self, acknowledgement: Acknowledgeable) -> None:
         """Acknowledge a record that is no command, in its turn."""
-        self._note(receipt, None)
+        self._note(acknowledgement, None)
 
-    def _note(self, receipt: Acknowledgeable, at: int | None) -> None:
-        self._taken.append((receipt, at))
+    def _note(self, acknowledgement: Acknowledgeable, at: int | None) -> None:
+        self._taken.append((acknowledgement, at))
         self._woken.set()
         if len(self._taken) >= MOST_TAKEN:
             self._room.clear()
@@ -85,10 +91,10 @@ class CommandIntake:
         finally:
             self._room.set()
         now = time.time()
-        for receipt, at in taken:
+        for acknowledgement, at in taken:
             if at is not None:
                 self._on_settled(max(0.0, now - at / 1000))
-            receipt.ack()
+            acknowledgement.ack()
 
     async def release(self, lost: bool) -> None:
         """The next command may be another worker's. `lost`: those that are not written are, too."""

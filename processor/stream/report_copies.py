@@ -65,17 +65,17 @@ class ReportCopies:
         key: bytes | None,
         value: bytes | None,
         headers: Headers,
-        receipt: Acknowledgeable,
+        acknowledgement: Acknowledgeable,
     ) -> None:
-        """Have a report copied; its receipt is acknowledged once Kafka has the copy. `at`: its time."""
+        """Have a report copied; it is acknowledged once Kafka has the copy. `at`: its time."""
         if self._old_until is None and value != NO_OLD_REPORTS:
             self._old_until = at + self._old_ms
-        self._waiting.append((offset, key, value or b"", headers, receipt))
+        self._waiting.append((offset, key, value or b"", headers, acknowledgement))
         self._woken.set()
 
-    async def skip(self, receipt: Acknowledgeable) -> None:
+    async def skip(self, acknowledgement: Acknowledgeable) -> None:
         """Acknowledge a record that is no report, once those before it are copied."""
-        self._waiting.append((-1, None, None, (), receipt))
+        self._waiting.append((-1, None, None, (), acknowledgement))
         self._woken.set()
 
     async def run(self) -> None:
@@ -102,8 +102,8 @@ class ReportCopies:
                     for offset, key, value, headers in copies
                 ],
             )
-            for *_, receipt in some:
-                receipt.ack()
+            for *_, acknowledgement in some:
+                acknowledgement.ack()
 
     async def has(self, offset: int, value: bytes) -> bool:
         """Whether the report at this offset has this value."""

@@ -27,8 +27,8 @@ class Letters(dict[int, str]):
     """A translation table: each character becomes the sign of its class, punctuation stays."""
 
     def __missing__(self, code: int) -> str:
-        sign = chr(code)
-        self[code] = found = _CLASSES.get(unicodedata.category(sign), sign)
+        character = chr(code)
+        self[code] = found = _CLASSES.get(unicodedata.category(character), character)
         return found
 
 

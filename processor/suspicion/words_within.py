@@ -35,7 +35,7 @@ def words(value: Any) -> frozenset[str]:
         return frozenset()
     value = value[:_LOOKED_AT]
     if not value.isascii():
-        value = "".join(sign for sign in unicodedata.normalize("NFKD", value) if not unicodedata.combining(sign))
+        value = "".join(char for char in unicodedata.normalize("NFKD", value) if not unicodedata.combining(char))
     return frozenset(_WORD.findall(value.casefold()))
 
 

@@ -41,7 +41,7 @@ def out_json(value: Any) -> None:
     # Other than UTF-8 streams can't take all characters.
     plain = not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf8")
     text = json.dumps(value, indent=2, ensure_ascii=plain)
-    write_line("\n".join(_UNSEEN.sub(lambda sign: f"\\u{ord(sign[0]):04x}", line) for line in text.split("\n")))
+    write_line("\n".join(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", line) for line in text.split("\n")))
 
 
 def write_line(text: str) -> None:
@@ -76,7 +76,7 @@ def width() -> int | None:
 
 
 def _escape(found: re.Match[str]) -> str:
-    sign, code = found[0], ord(found[0])
+    character, code = found[0], ord(found[0])
     if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte of an argument or a file's name that is no UTF-8
         code -= 0xDC00
-    return _ESCAPES.get(sign) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+    return _ESCAPES.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")

@@ -336,10 +336,10 @@ def _require_readable(where: str, field: Field) -> None:
     if not isinstance(field.bare_number, bool):
         raise DatasetError(f"{where}: bareNumber is true or false")
     signs = [field.decimal_char, *([field.group_char] if field.group_char != "" else [])]
-    for sign in signs:
-        if not isinstance(sign, str) or len(sign) != 1 or sign.isdigit() or sign in "+-eE":
+    for character in signs:
+        if not isinstance(character, str) or len(character) != 1 or character.isdigit() or character in "+-eE":
             raise DatasetError(
-                f"{where}: {shown(sign)} can't be a decimalChar or groupChar; give one sign, such as ','"
+                f"{where}: {shown(character)} can't be a decimalChar or groupChar; give one sign, such as ','"
             )
     if len(set(signs)) < len(signs):
         raise DatasetError(f"{where}: decimalChar and groupChar are both {field.group_char!r}")

@@ -53,7 +53,7 @@ from schemas.messages.blocks import RowBlock
 Kept = Image | Claim
 
 
-class Plan(msgspec.Struct, gc=False):
+class PlannedWrite(msgspec.Struct, gc=False):
     """A row in one round: what was found, what is to be done, and the image of it."""
 
     at: int
@@ -89,113 +89,117 @@ class Keeper:
         self._replaced: dict[int, Image] = {}
         """Images in groups of an earlier try, in whose place another one comes, by the index of their row."""
 
-    async def keep(self, plans: Sequence[Plan], reports: Sequence[bytes], now: Round, seen: bool) -> list[Plan]:
+    async def keep(
+        self, writes: Sequence[PlannedWrite], reports: Sequence[bytes], now: Round, seen: bool
+    ) -> list[PlannedWrite]:
         """Keep the images of these, in a request with the bulk items of `reports`; answers those that are kept.
 
         `seen`: documents are known as a search sees them.
         """
         if self._groups is None:
-            return await self._by_itself(plans, reports, now, seen)
-        own: dict[str, list[Plan]] = {}
-        alone: list[Plan] = []
-        for plan in plans:
-            key = self._groups.id_of(plan.row.place, plan.row.number)
+            return await self._by_itself(writes, reports, now, seen)
+        own: dict[str, list[PlannedWrite]] = {}
+        alone: list[PlannedWrite] = []
+        for write in writes:
+            key = self._groups.id_of(write.row.place, write.row.number)
             if key in self._tried:
-                alone.append(plan)
+                alone.append(write)
             else:
-                own.setdefault(key, []).append(plan)
+                own.setdefault(key, []).append(write)
         kept = await self._by_itself(alone, reports, now, seen) if alone or not own else []
         return kept + await self._grouped(own, () if alone else reports, now, seen) if own else kept
 
     async def _grouped(
-        self, own: Mapping[str, Sequence[Plan]], reports: Sequence[bytes], now: Round, seen: bool
-    ) -> list[Plan]:
+        self, own: Mapping[str, Sequence[PlannedWrite]], reports: Sequence[bytes], now: Round, seen: bool
+    ) -> list[PlannedWrite]:
         """As `keep`, in groups that were not tried yet in this batch; `own`: id -> rows."""
         self._tried.update(own)
         items = list(reports)
         async with self._work.making:
             items += [
-                Conditional(self._images, key).write(image_line(made_group([plan.image for plan in some])))
+                Conditional(self._images, key).write(image_line(made_group([write.image for write in some])))
                 for key, some in own.items()
             ]
             await asyncio.sleep(0)
-        kept: list[Plan] = []
-        there: list[Plan] = []
+        kept: list[PlannedWrite] = []
+        there: list[PlannedWrite] = []
         for some, answer in zip(own.values(), await self._sent(items, len(reports)), strict=True):
             if answer.ok:
                 kept += some
-                now.made.update(plan.at for plan in some)
+                now.made.update(write.at for write in some)
             else:
                 there += some
         return kept + await self._kept_before(there, now, seen) if there else kept
 
-    async def _kept_before(self, plans: Sequence[Plan], now: Round, seen: bool) -> list[Plan]:
+    async def _kept_before(self, writes: Sequence[PlannedWrite], now: Round, seen: bool) -> list[PlannedWrite]:
         """As `keep`, of rows whose groups an earlier try has kept."""
-        entries = await self._entries([plan.row for plan in plans])
+        entries = await self._entries([write.row for write in writes])
         newer = await self._documents.get(
-            self._work, self._images, [image_id(plan.image.job_id, plan.row.document) for plan in plans]
+            self._work, self._images, [image_id(write.image.job_id, write.row.document) for write in writes]
         )
         kept, left = [], []
-        for plan, other in zip(plans, newer, strict=True):
-            image = entries.get((plan.row.place, plan.row.number))
+        for write, other in zip(writes, newer, strict=True):
+            image = entries.get((write.row.place, write.row.number))
             if image is None or other is not None:
-                left.append(plan)
-            elif _same(image, plan.image):
-                kept.append(plan)
+                left.append(write)
+            elif _same(image, write.image):
+                kept.append(write)
             else:
                 # The document has changed since that image was made, and was not written: it could not have been.
-                self._replaced[plan.at] = image
+                self._replaced[write.at] = image
                 if seen:
-                    now.again.append(plan.at)  # the image may be of a newer document than a search sees
+                    now.again.append(write.at)  # the image may be of a newer document than a search sees
                 else:
-                    left.append(plan)
+                    left.append(write)
         return kept + await self._by_itself(left, (), now, seen)
 
-    async def _by_itself(self, plans: Sequence[Plan], reports: Sequence[bytes], now: Round, seen: bool) -> list[Plan]:
+    async def _by_itself(
+        self, writes: Sequence[PlannedWrite], reports: Sequence[bytes], now: Round, seen: bool
+    ) -> list[PlannedWrite]:
         """As `keep`, each image in a document of its own."""
-        replaced = [self._replaced.pop(plan.at) for plan in plans if plan.at in self._replaced]
+        replaced = [self._replaced.pop(write.at) for write in writes if write.at in self._replaced]
         await LaterImages(self._work, self._documents).reassign(replaced)
         items: list[bytes] = list(reports)
         async with self._work.making:
-            items += [self._item(plan) for plan in plans]
+            items += [self._item(write) for write in writes]
             await asyncio.sleep(0)
         answers = await self._sent(items, len(reports))
-        now.made.update(plan.at for plan, answer in zip(plans, answers, strict=True) if answer.ok)
-        kept = [plan for plan, answer in zip(plans, answers, strict=True) if answer.ok]
-        held = [plan for plan, answer in zip(plans, answers, strict=True) if not answer.ok]
+        now.made.update(write.at for write, answer in zip(writes, answers, strict=True) if answer.ok)
+        kept = [write for write, answer in zip(writes, answers, strict=True) if answer.ok]
+        held = [write for write, answer in zip(writes, answers, strict=True) if not answer.ok]
         return kept + await self._held_before(held, now, seen) if held else kept
 
-    async def _held_before(self, plans: Sequence[Plan], now: Round, seen: bool) -> list[Plan]:
+    async def _held_before(self, writes: Sequence[PlannedWrite], now: Round, seen: bool) -> list[PlannedWrite]:
         """As `keep`, of rows under whose key the job has an image already."""
-        ids = [image_id(plan.image.job_id, plan.row.document) for plan in plans]
+        ids = [image_id(write.image.job_id, write.row.document) for write in writes]
         found = await self._documents.get(self._work, self._images, ids)
-        kept: list[Plan] = []
+        kept: list[PlannedWrite] = []
         replaced = []
-        for plan, there in zip(plans, found, strict=True):
+        for write, there in zip(writes, found, strict=True):
             if there is None:
-                now.again.append(plan.at)
+                now.again.append(write.at)
                 continue
             image = _by_key(there)
-            if (owner := row_of(image)) != plan.row.number:
-                now.refused[plan.at] = twice(plan.row, owner)
-                now.made.add(plan.at)  # there may be one in a group
-            elif isinstance(image, Image) and _same(image, plan.image):
-                kept.append(plan)
+            if (owner := row_of(image)) != write.row.number:
+                now.refused[write.at] = twice(write.row, owner)
+                now.made.add(write.at)  # there may be one in a group
+            elif isinstance(image, Image) and _same(image, write.image):
+                kept.append(write)
             elif seen:
-                now.again.append(plan.at)  # the image may be of a newer document than a search sees
+                now.again.append(write.at)  # the image may be of a newer document than a search sees
             else:
                 # The document has changed since that image was made, and was not written: it could not have been.
-                plan.held = (image, there)
-                replaced.append(plan)
+                write.held = (image, there)
+                replaced.append(write)
         # Where a later job has written over what an earlier try of the row wrote, it takes over what was there before.
-        stale = [plan.held[0] for plan in replaced if plan.held is not None and isinstance(plan.held[0], Image)]
+        stale = [write.held[0] for write in replaced if write.held is not None and isinstance(write.held[0], Image)]
         await LaterImages(self._work, self._documents).reassign(stale)
-        items = [self._item(plan) for plan in replaced]
-        for plan, answer in zip(replaced, await self._documents.send(self._work, items), strict=True):
+        items = [self._item(write) for write in replaced]
+        for write, answer in zip(replaced, await self._documents.send(self._work, items), strict=True):
             if answer.ok:
-                kept.append(plan)
+                kept.append(write)
             else:
-                now.again.append(plan.at)
+                now.again.append(write.at)
         return kept
 
     async def held(self, rows: Sequence[tuple[int, Row, int | None]], now: Round) -> dict[int, Kept]:
@@ -266,11 +270,11 @@ class Keeper:
                 raise CannotGoOnError(f"a before-image can't be kept in Elasticsearch: {answer.error}")
         return answers[reports:]
 
-    def _item(self, plan: Plan) -> bytes:
-        target = Conditional(self._images, image_id(plan.image.job_id, plan.row.document))
-        if plan.held is not None:
-            target = Conditional(target.index, target.id, plan.held[1].seq, plan.held[1].term)
-        return target.write(image_line(plan.image))
+    def _item(self, write: PlannedWrite) -> bytes:
+        target = Conditional(self._images, image_id(write.image.job_id, write.row.document))
+        if write.held is not None:
+            target = Conditional(target.index, target.id, write.held[1].seq, write.held[1].term)
+        return target.write(image_line(write.image))
 
 
 def row_of(image: Kept) -> int:

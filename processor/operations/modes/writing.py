@@ -22,7 +22,7 @@ from processor.elastic.conditional import Conditional
 from processor.operations.modes.decisions import Decision, Row, Rules, twice
 from processor.operations.modes.found import Documents, Found, digest
 from processor.operations.modes.images import Image
-from processor.operations.modes.keeping import Keeper, Kept, Plan, Round
+from processor.operations.modes.keeping import Keeper, Kept, PlannedWrite, Round
 from processor.operations.work import Work
 from schemas.messages.blocks import RowBlock
 
@@ -89,7 +89,7 @@ class Writer:
             reports, read = (), None
             if not left:
                 break
-        void = {plan.at for plan in await self._decided(rows, left, done, now)}
+        void = {write.at for write in await self._decided(rows, left, done, now)}
         for at in left:
             if at not in done.kinds and at not in done.refused:
                 done.refused[at] = Decision("refused", reason=f"{rows[at].words} is changed by others again and again")
@@ -109,26 +109,26 @@ class Writer:
         now: Round,
     ) -> None:
         """One round of the rows with these indices. Rows that wait for another one are added to `waiting`."""
-        plans = _first_of_each_key(await self._decided(rows, left, done, now, read), waiting)
-        plans = await self._keeper.keep(plans, reports, now, read is not None and read.seen)
-        lines = [self._item(plan) for plan in plans]
+        writes = _first_of_each_key(await self._decided(rows, left, done, now, read), waiting)
+        writes = await self._keeper.keep(writes, reports, now, read is not None and read.seen)
+        lines = [self._item(write) for write in writes]
         answers = await self._work.sink.send(lines, self._work.gate) if lines else []
         void = []
-        for plan, answer in zip(plans, answers, strict=True):
+        for write, answer in zip(writes, answers, strict=True):
             if answer.ok:
-                done.kinds[plan.at] = f"{plan.decision.kind}d"
+                done.kinds[write.at] = f"{write.decision.kind}d"
             elif answer.status in (404, 409):
-                now.again.append(plan.at)
+                now.again.append(write.at)
             else:
-                done.refused[plan.at] = Decision(
+                done.refused[write.at] = Decision(
                     "refused", reason=f"Elasticsearch refused the row: {answer.error[:500]}"
                 )
-                void.append(plan.row)
+                void.append(write.row)
         await self._keeper.give_up(void)
 
     async def _decided(
         self, rows: Sequence[Row], left: Sequence[int], done: Written, now: Round, read: _Read | None = None
-    ) -> list[Plan]:
+    ) -> list[PlannedWrite]:
         """What is to be written for each row; those that change nothing, are refused, or done already, are noted.
 
         If documents are as a search sees them, a row that has come before that changes nothing where its document was
@@ -144,7 +144,7 @@ class Writer:
             now.again += [at for at, _, decision in decided if decision.kind == "refused"]
             decided = [one for one in decided if one[2].kind != "refused"]
         held = await self._held_for(rows, decided, now)
-        plans = []
+        writes = []
         for at, there, decision in decided:
             row = rows[at]
             image = held.get(at)
@@ -161,8 +161,8 @@ class Writer:
             elif decision.kind == "done":
                 done.kinds[at] = _was(rules, image)
             else:
-                plans.append(Plan(at, row, there, decision, self._image(row, there, decision)))
-        return plans
+                writes.append(PlannedWrite(at, row, there, decision, self._image(row, there, decision)))
+        return writes
 
     async def _held_for(
         self, rows: Sequence[Row], decided: Sequence[tuple[int, Found | None, Decision]], now: Round
@@ -190,19 +190,19 @@ class Writer:
             index=self._work.data_index,
         )
 
-    def _item(self, plan: Plan) -> bytes:
-        index, document = self._work.data_index, plan.row.document
-        there = plan.found
+    def _item(self, write: PlannedWrite) -> bytes:
+        index, document = self._work.data_index, write.row.document
+        there = write.found
         target = Conditional(index, document) if there is None else Conditional(index, document, there.seq, there.term)
-        return target.delete() if plan.decision.line is None else target.write(plan.decision.line)
+        return target.delete() if write.decision.line is None else target.write(write.decision.line)
 
 
-def _first_of_each_key(plans: Sequence[Plan], waiting: list[int]) -> Sequence[Plan]:
-    """The plans that come first with their key; adds the indices of the others to `waiting`."""
-    first: dict[str, Plan] = {}
-    for plan in plans:
-        first.setdefault(plan.row.document, plan)
-    waiting += [plan.at for plan in plans if first[plan.row.document] is not plan]
+def _first_of_each_key(writes: Sequence[PlannedWrite], waiting: list[int]) -> Sequence[PlannedWrite]:
+    """The writes that come first with their key; adds the indices of the others to `waiting`."""
+    first: dict[str, PlannedWrite] = {}
+    for write in writes:
+        first.setdefault(write.row.document, write)
+    waiting += [write.at for write in writes if first[write.row.document] is not write]
     return list(first.values())
 
 

@@ -94,7 +94,7 @@ def command(worker: Any, offset: int) -> Any:
     message.headers = None
     message.generation_id = worker.app.consumer_generation_id
     event = type("Event", (), {"message": message})()
-    return asyncio.create_task(worker._on_command(event, type("Receipt", (), {"ack": lambda self: True})()))
+    return asyncio.create_task(worker._on_command(event, type("Acknowledgement", (), {"ack": lambda self: True})()))
 
 
 def test_a_worker_is_heard_of_while_it_reads_its_lanes() -> None:

@@ -374,9 +374,9 @@ def test_old_reports_are_taken_in_the_time_of_an_upgrade(log: Log, jobs_end: int
 def test_a_copy_names_its_report_and_keeps_its_headers() -> None:
     async def scenario() -> None:
         log = Log()
-        copies, receipt = log.of_worker, Log()
-        await copies.take(0, NOW, b"", NO_OLD_REPORTS, [], receipt)
-        await copies.take(1, NOW, b"j", b"{}", [("sluice-format", b"3")], receipt)
+        copies, acknowledgement = log.of_worker, Log()
+        await copies.take(0, NOW, b"", NO_OLD_REPORTS, [], acknowledgement)
+        await copies.take(1, NOW, b"j", b"{}", [("sluice-format", b"3")], acknowledgement)
         copying = asyncio.create_task(copies.run())
         async with asyncio.timeout(PATIENCE):
             await log.copied.wait()

@@ -21,7 +21,7 @@ from tests.support.in_memory.control import CATALOG, PARTITIONS, at, upload, wor
 JOBS = ("a", "b", "c", "d")
 
 
-class Receipt:
+class Acknowledgement:
     """The acknowledgement of a command, noted in a list."""
 
     def __init__(self, told: list[str], offset: int) -> None:
@@ -51,7 +51,7 @@ class Slow:
 
     async def take(self, offset: int) -> None:
         command = encode(replace(upload(JOBS[offset]), organisation=JOBS[offset]))
-        await self.intake.take(offset, at(offset), b"?", command, (), Receipt(self.told, offset))
+        await self.intake.take(offset, at(offset), b"?", command, (), Acknowledgement(self.told, offset))
 
 
 async def turns() -> None:
@@ -66,7 +66,7 @@ def test_what_waits_meanwhile_is_written_together_and_acknowledged_in_order() ->
         await slow.take(0)
         await turns()
         await slow.take(1)
-        await slow.intake.skip(Receipt(slow.told, 9))
+        await slow.intake.skip(Acknowledgement(slow.told, 9))
         await slow.take(2)
         await turns()
         assert slow.told == [] and len(slow.jobs) == 0, "nothing shows of a state that Kafka does not have"
@@ -204,7 +204,7 @@ def test_no_more_commands_are_taken_while_very_many_wait_to_be_written() -> None
     async def story() -> None:
         slow = Slow()
         for number in range(MOST_TAKEN):
-            await slow.intake.skip(Receipt(slow.told, number))
+            await slow.intake.skip(Acknowledgement(slow.told, number))
         late = asyncio.create_task(slow.take(0))
         await turns()
         assert not late.done() and len(slow.agent._outbox.states) == 0
@@ -214,7 +214,7 @@ def test_no_more_commands_are_taken_while_very_many_wait_to_be_written() -> None
         await slow.intake.settle()
         assert len(slow.jobs) == 1
         for number in range(MOST_TAKEN):
-            await slow.intake.skip(Receipt(slow.told, number))
+            await slow.intake.skip(Acknowledgement(slow.told, number))
         late = asyncio.create_task(slow.take(1))
         await turns()
         await slow.intake.release(lost=True)

@@ -98,8 +98,8 @@ def test_of_a_jobs_states_the_last_one_is_reported_and_every_record_acknowledged
         world = world_in(State.COMPLETED)
         reporter = Reporter("s", cast(BulkSink, SimpleNamespace(send=send)))
         for number, record in enumerate(world.history):
-            receipt = SimpleNamespace(ack=lambda number=number: acknowledged.append(number))
-            await reporter.job_event(encode(record), receipt)
+            acknowledgement = SimpleNamespace(ack=lambda number=number: acknowledged.append(number))
+            await reporter.job_event(encode(record), acknowledgement)
         all_acknowledged = asyncio.Event()
         await reporter.skip(cast(Any, SimpleNamespace(ack=all_acknowledged.set)))
         running = asyncio.create_task(reporter.run())
