@@ -13,6 +13,7 @@ import msgspec
 from processor.elastic.answers import DONE, Answer
 from processor.elastic.reading import get_docs
 from processor.operations.work import Work
+from processor.validation import error_kinds
 from processor.validation.rows import CheckedRows
 
 _DIGEST = re.compile("[0-9a-f]{32}")
@@ -78,9 +79,9 @@ async def judge(work: Work, index: str, keys: Keys, answers: Sequence[Answer]) -
     owners = await find_owners(work, index, [keys.ids[place] for place in taken])
     for place, owner in zip(taken, owners, strict=True):
         if owner is None or owner.get("job_id") != work.job.id:
-            judged[place] = Answer(409, _exists(keys.words(place), owner))
+            judged[place] = Answer(409, error_kinds.exists(keys.words(place), _job_of(owner)))
         elif owner.get("row_number") != keys.numbers[place]:
-            judged[place] = Answer(409, f"{keys.words(place)} is in row {owner.get('row_number')} of the file already")
+            judged[place] = Answer(409, error_kinds.repeated(keys.words(place), owner.get("row_number")))
         else:
             judged[place] = DONE
     return judged
@@ -90,7 +91,7 @@ async def refuse_existing(work: Work, index: str, keys: Keys, answers: Sequence[
     """`answers` (one to each of `keys`), with those made errors whose key a document of `index` has."""
     owners = await find_owners(work, index, keys.ids) if keys.ids else []
     return [
-        answer if owner is None else Answer(409, _exists(keys.words(place), owner))
+        answer if owner is None else Answer(409, error_kinds.exists(keys.words(place), _job_of(owner)))
         for place, (owner, answer) in enumerate(zip(owners, answers, strict=True))
     ]
 
@@ -101,6 +102,5 @@ async def find_owners(work: Work, index: str, ids: Sequence[str]) -> list[dict[s
     return [_decode(doc.source).get("sluice", {}) if doc.found else None for doc in docs]
 
 
-def _exists(words: str, owner: dict[str, Any] | None) -> str:
-    by = f" (created by job {owner['job_id']})" if owner else ""
-    return f"{words} exists already{by}"
+def _job_of(owner: dict[str, Any] | None) -> str | None:
+    return owner.get("job_id") if owner else None

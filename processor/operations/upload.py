@@ -30,11 +30,11 @@ from processor.operations.remaining_rows import count_rows, take_out_rows
 from processor.operations.row_errors import error_items
 from processor.operations.work import Result, Work
 from processor.outcome import Outcome
+from processor.validation import error_kinds
 from processor.validation.rows import CheckedRows
 from schemas.messages.blocks import Block, RowBlock, UndoBlock
 from schemas.messages.progress import RowError
 
-CUT = 500
 """Characters of Elasticsearch's reason that a row error keeps."""
 
 
@@ -222,4 +222,4 @@ def _refused_row(work: Work, block: RowBlock, number: int, answer: Answer) -> Ro
     """The error of a row that passed its checks, but that Elasticsearch would not take."""
     if answer.status == 409:
         return work.row_error(block, number, answer.error, *work.dataset.primary_key)
-    return work.row_error(block, number, f"Elasticsearch refused the row: {answer.error[:CUT]}")
+    return work.row_error(block, number, error_kinds.refused(answer.error))

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from processor.validation import error_kinds
 from processor.validation.column_scans import ColumnScan, column_scan
 from processor.validation.linear_patterns import translated
 from processor.validation.parsing import BadValueError, Convert, Reading, reading
@@ -142,7 +143,7 @@ class Column:
         """
         if text in self.missing:
             if self.required:
-                raise BadValueError(f"is required, but {repr(text) + ' stands for no value' if text else 'empty'}")
+                raise BadValueError(error_kinds.missing(text))
             return None
         if len(text) < self.min_length:
             raise BadValueError(f"is {_characters(len(text))} long; at least {self.min_length} are needed")
@@ -220,7 +221,7 @@ def _present(convert: Convert, absent: frozenset[Any], required: bool) -> Conver
         if value not in absent:
             return value
         if required:
-            raise BadValueError(f"is required, but {text!r} stands for no value")
+            raise BadValueError(error_kinds.missing(text))
         return None
 
     return check

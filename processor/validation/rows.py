@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from control.creation.quotas import exceeded
+from processor.validation import error_kinds
 from processor.validation.columns import BadValueError, compile_column
 from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset
 from schemas.descriptors.fields import Field
@@ -157,8 +158,7 @@ class RowChecker:
         for place, row in enumerate(block.rows):
             reason = block.unreadable.get(place)
             if reason is None and len(row) != wanted:
-                few = "few" if len(row) < wanted else "many"
-                reason = f"the row has too {few} values: {len(row)} instead of {wanted}"
+                reason = error_kinds.wrong_count(len(row), wanted)
             if reason is not None:
                 found[place] = Problem(reason, misfit=True)
         return found

@@ -11,6 +11,7 @@ import msgspec
 
 from processor.operations.keyed import words_of
 from processor.operations.modes.found import Found, Mark
+from processor.validation import error_kinds
 from schemas.descriptors.modes import MERGING, Mode
 
 _encode = msgspec.json.Encoder().encode
@@ -90,8 +91,7 @@ class Rules:
             return twice(row, mark.row_number)
         match self.mode:
             case "create":
-                by = f" (created by job {mark.job_id})" if mark.job_id else ""
-                return Decision("refused", reason=f"{row.words} exists already{by}", taken=True)
+                return Decision("refused", reason=error_kinds.exists(row.words, mark.job_id), taken=True)
             case "delete":
                 return _DELETE
             case "replace":
@@ -155,7 +155,7 @@ def _mark(found: Any) -> Mark:
 
 def twice(row: Row, other: int) -> Decision:
     """The decision on a row whose key another row of the file has."""
-    return Decision("refused", reason=f"{row.words} is in row {other} of the file already", taken=True, other=other)
+    return Decision("refused", reason=error_kinds.repeated(row.words, other), taken=True, other=other)
 
 
 def changed_fields(before: bytes | None, after: bytes | None) -> dict[str, tuple[Any, Any]]:

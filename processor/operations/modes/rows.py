@@ -13,6 +13,7 @@ from processor.errors import CannotGoOnError
 from processor.operations import keyed
 from processor.operations.modes.decisions import Row, Rules
 from processor.operations.work import Work
+from processor.validation import error_kinds
 from processor.validation.columns import BadValueError
 from processor.validation.rows import CheckedRows, row_checker
 from schemas.descriptors.datasets import ERROR_COLUMNS, Dataset
@@ -80,7 +81,9 @@ def _without_cleared(
                 cleared.setdefault(number, name)
     if not cleared:
         return rows
-    errors = [work.row_error(block, number, f"{name} is required, but empty", name) for number, name in cleared.items()]
+    errors = [
+        work.row_error(block, number, f"{name} {error_kinds.missing()}", name) for number, name in cleared.items()
+    ]
     good = [place for place, number in enumerate(rows.numbers) if number not in cleared]
     return CheckedRows(
         [rows.numbers[place] for place in good],

@@ -24,6 +24,7 @@ from processor.operations.modes.found import Documents, Found, digest
 from processor.operations.modes.images import Image
 from processor.operations.modes.keeping import Keeper, Kept, PlannedWrite, Round
 from processor.operations.work import Work
+from processor.validation import error_kinds
 from schemas.messages.blocks import RowBlock
 
 ROUNDS = 10
@@ -120,9 +121,7 @@ class Writer:
             elif answer.status in (404, 409):
                 now.again.append(write.at)
             else:
-                done.refused[write.at] = Decision(
-                    "refused", reason=f"Elasticsearch refused the row: {answer.error[:500]}"
-                )
+                done.refused[write.at] = Decision("refused", reason=error_kinds.refused(answer.error))
                 void.append(write.row)
         await self._keeper.give_up(void)
 

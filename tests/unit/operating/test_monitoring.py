@@ -21,6 +21,7 @@ from ingest.metrics import ReaderMetrics
 from processor.elastic.answers import RequestOutcome
 from processor.elastic.bulk import BACKOFF
 from processor.metrics import WorkerMetrics
+from processor.validation import error_kinds
 from processor.validation.error_kinds import KINDS, kind_of
 from runtime.settings import Settings
 from runtime.telemetry.log_events import EVENTS
@@ -216,12 +217,13 @@ def test_every_log_call_names_its_event() -> None:
 
 def test_row_errors_have_few_kinds() -> None:
     reasons = {
-        "email is required, but empty": "missing",
+        f"email {error_kinds.missing()}": "missing",
         "email is 'x', and no address": "value",
-        "the row has too few values: 3 instead of 4": "shape",
-        "email 'a@b.c' is in row 7 of the file already": "duplicate",
-        "name 'x' exists already (created by job y)": "duplicate",
-        "Elasticsearch refused the row: failed to parse": "refused",
+        error_kinds.wrong_count(3, 4): "shape",
+        error_kinds.wrong_count(5, 4): "shape",
+        error_kinds.repeated("email 'a@b.c'", 7): "duplicate",
+        error_kinds.exists("name 'x'", "y"): "duplicate",
+        error_kinds.refused("failed to parse"): "refused",
     }
     for reason, kind in reasons.items():
         assert kind_of(RowError(job_id="j", row=1, column="email", reason=reason)) == kind
