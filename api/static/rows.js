@@ -88,6 +88,14 @@ const VALID =
 const BEGUN =
   /(?:[\xc2-\xf4]|\xe0[\xa0-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]|\xed[\x80-\x9f]|\xf0[\x90-\xbf][\x80-\xbf]?|[\xf1-\xf3][\x80-\xbf]{1,2}|\xf4[\x80-\x8f][\x80-\xbf]?)$/y;
 
+// What these say is in csvfile/text/encodings.py, under the same names.
+const MOST_BAD_BYTES = 1000;
+const IN_WORDS = 0.8;
+const SEVERAL = 4;
+const DIFFERENT = 3;
+const HARDLY_LETTERS = 0xfe;
+const TYPED = "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u20ac";
+
 /** Whether an upload of a file that begins so is refused since it is in another encoding; see csvfile/text/encodings.py. */
 function inAnotherEncoding(bytes, whole) {
   const signs = [...bytes].map((byte) => String.fromCharCode(byte)).join("");
@@ -104,19 +112,19 @@ function inAnotherEncoding(bytes, whole) {
       at += 1;
     }
   }
-  const some = bad.slice(0, 1000);
+  const some = bad.slice(0, MOST_BAD_BYTES);
   const words = some.filter((place) => inAWord(signs, place)).length;
   const different = new Set(some.map((place) => signs[place]));
-  const several = some.length >= 4 && different.size >= 3 && Math.max(...some.map((place) => bytes[place])) < 0xfe;
-  return bad.length > 0 && (words >= 0.8 * some.length || several);
+  const several = some.length >= SEVERAL && different.size >= DIFFERENT && Math.max(...some.map((place) => bytes[place])) < HARDLY_LETTERS;
+  return bad.length > 0 && (words >= IN_WORDS * some.length || several);
 }
 
 function inAWord(signs, place) {
   const [before, sign, behind] = [signs[place - 1] ?? "", signs[place], signs[place + 1] ?? ""];
   if ("\x81\x8d\x8f\x90\x9d".includes(sign)) return false;
   const letter = new TextDecoder("windows-1252").decode(Uint8Array.of(sign.charCodeAt(0)));
-  if ("\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u20ac".includes(letter)) return /[A-Za-z0-9 ]/.test(before + behind);
-  if (sign >= "\xfe" || !/\p{L}/u.test(letter)) return false;
+  if (TYPED.includes(letter)) return /[A-Za-z0-9 ]/.test(before + behind);
+  if (sign.charCodeAt(0) >= HARDLY_LETTERS || !/\p{L}/u.test(letter)) return false;
   if (/[A-Za-z]/.test(before)) return /\p{Lowercase}/u.test(letter) || /[A-Z]/.test(before);
   return /[a-z]/.test(behind);
 }

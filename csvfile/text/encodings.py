@@ -31,16 +31,16 @@ EBCDIC: Final = frozenset({"cp037", "cp273", "cp424", "cp500", "cp875", "cp1026"
 _UTF8: Final = ("utf-8", "utf-8-sig", "ascii")
 _LOOKED_AT: Final = 64 * 1024
 _RUNS: Final = re.compile(rb"[\x80-\xff]{2,}")
-_WORDS: Final = 0.8
+IN_WORDS: Final = 0.8
 """At least this share of the bytes that are not UTF-8 must stand within words if the file is in another encoding."""
-_SEVERAL: Final = 4
-_DIFFERENT: Final = 3
-"""Or the file must have at least `_SEVERAL` such bytes, `_DIFFERENT` of them different."""
-_SOME: Final = 1000
+SEVERAL: Final = 4
+DIFFERENT: Final = 3
+"""Or the file must have at least `SEVERAL` such bytes, `DIFFERENT` of them different."""
+MOST_BAD_BYTES: Final = 1000
 """Such bytes that are looked at, at most."""
-_NEVER: Final = 0xFE
+HARDLY_LETTERS: Final = 0xFE
 """Bytes from here on are letters that hardly a language has."""
-_TYPED: Final = frozenset("\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u20ac")
+TYPED: Final = frozenset("\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u20ac")
 """Signs that stand beside words as well."""
 
 
@@ -126,11 +126,11 @@ def another_encoding(head: bytes, whole: bool, named: bool = True) -> str | None
     bad = [place for place in beyond if "\udc80" <= text[place] <= "\udcff"]
     if not bad or len(bad) < len(beyond) - text.startswith("\ufeff"):
         return None
-    some = bad[:_SOME]
+    some = bad[:MOST_BAD_BYTES]
     words = sum(_in_a_word(text, place) for place in some)
     signs = {ord(text[place]) & 0xFF for place in some}
-    several = len(some) >= _SEVERAL and len(signs) >= _DIFFERENT and max(signs) < _NEVER
-    if words < _WORDS * len(some) and not several:
+    several = len(some) >= SEVERAL and len(signs) >= DIFFERENT and max(signs) < HARDLY_LETTERS
+    if words < IN_WORDS * len(some) and not several:
         return None
     at = len(text[: bad[0]].encode())
     where = f"the file is not valid UTF-8: {bad_byte(head[at], count_lines(head[:at]) + 1, at)}"
@@ -149,9 +149,9 @@ def _in_a_word(text: str, place: int) -> bool:
     except UnicodeDecodeError:
         return False
     before, behind = text[place - 1 : place], text[place + 1 : place + 2]
-    if letter in _TYPED:
+    if letter in TYPED:
         return any(sign.isascii() and (sign.isalnum() or sign == " ") for sign in (before, behind))
-    if byte >= _NEVER or not letter.isalpha():
+    if byte >= HARDLY_LETTERS or not letter.isalpha():
         return False
     if before.isascii() and before.isalpha():
         return letter.islower() or before.isupper()

@@ -19,14 +19,16 @@ from api.uploads.conversion import beginning
 from csvfile.columns import Match, Wanted
 from csvfile.cutter import Limits, Place, cut
 from csvfile.errors import CsvFileError
+from csvfile.grammar import DELIMITERS
 from csvfile.header import HEAD_BYTES, Header, look_at_header
-from csvfile.layout import layout_by, layout_problem, sign, text_by
+from csvfile.layout import SIGNS, layout_by, layout_problem, sign, text_by
 from csvfile.refused_rows import still_refused
+from csvfile.text import encodings
 from csvfile.text.encodings import _names, another_encoding, encoding_named
 from csvfile.text.transcoder import Transcoder
 from schemas.descriptors.datasets import parse_dataset
 from schemas.job import Options
-from tests.support.page_script import asked
+from tests.support.page_script import asked, constants
 
 DATASET = parse_dataset("x", {"fields": [{"name": "a"}, {"name": "b"}]})
 ENCODINGS = sorted({found for name in _names().values() if (found := encoding_named(name))})
@@ -51,6 +53,16 @@ LAYOUTS: tuple[dict[str, Any], ...] = (
     *({"comment": "#", "skip_lines": 2}, {"quote": "single", "comment": "#"}, {"delimiter": "'"}),
 )
 Rows = list[tuple[list[str], bool]]
+
+
+def test_the_page_has_the_constants_of_the_reader() -> None:
+    names = ("MOST_BAD_BYTES", "IN_WORDS", "SEVERAL", "DIFFERENT", "HARDLY_LETTERS")
+    found = constants("SIGNS", "DELIMITERS", "LONGEST_HEADER", "TYPED", *names)
+    assert found.pop("SIGNS") == SIGNS
+    assert [one.encode() for one in found.pop("DELIMITERS")] == list(DELIMITERS)
+    assert found.pop("LONGEST_HEADER") == HEAD_BYTES
+    assert set(found.pop("TYPED")) == encodings.TYPED
+    assert found == {name: getattr(encodings, name) for name in names}
 
 
 def as_the_page_has_it(options: Options) -> dict[str, Any]:
