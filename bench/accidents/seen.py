@@ -22,11 +22,11 @@ from bench.accidents.tables import (
     shifted,
     years_wrong,
 )
-from processor.execution.inspections import probe_of_rows
+from processor.execution.inspections import first_rows_of
 from processor.execution.own_rows import SAMPLE
+from processor.suspicion.first_rows import FirstRows, OwnRows
 from processor.suspicion.judging import suspicion_of
 from processor.suspicion.known_rows import values_to_look_up
-from processor.suspicion.probe import OwnRows, Probe
 from processor.validation.rows import CheckedRows, row_checker
 from schemas.messages.blocks import RowBlock
 from schemas.suspicion import Suspicion
@@ -172,14 +172,14 @@ class Kept:
 
     def look(self, table: Table) -> Suspicion | None:
         """What a file looks like beside them."""
-        probe = probe_in(table)
-        return suspicion_of(probe, self._own(probe))
+        first_rows = first_rows_in(table)
+        return suspicion_of(first_rows, self._own(first_rows))
 
-    def _own(self, probe: Probe) -> OwnRows:
-        names = [name for name in probe.fields.values() if name in probe.stored]
+    def _own(self, first_rows: FirstRows) -> OwnRows:
+        names = [name for name in first_rows.fields.values() if name in first_rows.stored]
         found = [
             dict(zip(self._checked.columns, self._rows[at], strict=True))
-            for name, values in values_to_look_up(probe, names).items()
+            for name, values in values_to_look_up(first_rows, names).items()
             for value in values
             if (at := self._places(name).get(value)) is not None
         ]
@@ -199,12 +199,12 @@ class Kept:
 
 def look(table: Table) -> Suspicion | None:
     """What a file looks like to an organisation that has no rows."""
-    return suspicion_of(probe_in(table), NOTHING)
+    return suspicion_of(first_rows_in(table), NOTHING)
 
 
-def probe_in(table: Table) -> Probe:
+def first_rows_in(table: Table) -> FirstRows:
     """A file's first rows, as a worker makes them of its first block."""
-    return probe_of_rows(table.dataset, _block(table), _checked(table), {}, {}, NOW)
+    return first_rows_of(table.dataset, _block(table), _checked(table), {}, {}, NOW)
 
 
 def _checked(table: Table) -> CheckedRows:

@@ -32,8 +32,8 @@ from processor.execution.work_factory import WorkFactory
 from processor.lanes.owned_lanes import JOB_STEP_PARTITION, Lanes
 from processor.operations.work import Work
 from processor.stream.publisher import RecordPublisher
+from processor.suspicion.first_rows import FirstRows, OwnRows
 from processor.suspicion.judging import learn, looks_of, suspicion_of
-from processor.suspicion.probe import OwnRows, Probe
 from processor.validation.rows import CheckedRows
 from runtime.files.sealing import SealError, opened
 from runtime.telemetry.log_events import as_event
@@ -233,16 +233,16 @@ class Inspections:
 
     async def _looked_at(self, work: Work, block: RowBlock, own: OwnRows, searches: Searches) -> Suspicion | None:
         """The accident that the rows look like; None: they look right. Raises PutOffError."""
-        probe = probe_of(work, block)
+        first_rows = first_rows_in(work, block)
         with _noted(work):
-            asked = self._with_found(work, own, probe, searches)
-            own, looks = await asyncio.gather(asked, asyncio.to_thread(looks_of, probe, own))
-            return await asyncio.to_thread(suspicion_of, probe, own, looks)
+            asked = self._with_found(work, own, first_rows, searches)
+            own, looks = await asyncio.gather(asked, asyncio.to_thread(looks_of, first_rows, own))
+            return await asyncio.to_thread(suspicion_of, first_rows, own, looks)
         return None
 
-    async def _with_found(self, work: Work, own: OwnRows, probe: Probe, searches: Searches) -> OwnRows:
+    async def _with_found(self, work: Work, own: OwnRows, first_rows: FirstRows, searches: Searches) -> OwnRows:
         try:
-            return await with_found(work, own, probe, searches)
+            return await with_found(work, own, first_rows, searches)
         except CannotGoOnError as error:
             _log_refusal(work, error)
             return own
@@ -265,7 +265,7 @@ def _noted(work: Work) -> Iterator[None]:
         log.exception(told, work.job.id, extra=as_event("job.not_inspected", job=work.job.id))
 
 
-def probe_of(work: Work, block: RowBlock) -> Probe:
+def first_rows_in(work: Work, block: RowBlock) -> FirstRows:
     """The first rows, from the first block. Raises as `Work.check`."""
     rows = [*block.rows, *block.ahead][:INSPECTED_ROWS]
     unreadable = {place: reason for place, reason in block.unreadable.items() if place < len(rows)}
@@ -274,18 +274,18 @@ def probe_of(work: Work, block: RowBlock) -> Probe:
     recorded = source.columns or {}
     # by their exact names, with what followed from the option
     asked = recorded if options.columns or options.ignore_extra else {}
-    return probe_of_rows(work.dataset, whole, work.check(whole), recorded, asked, work.job.created_at)
+    return first_rows_of(work.dataset, whole, work.check(whole), recorded, asked, work.job.created_at)
 
 
-def probe_of_rows(
+def first_rows_of(
     dataset: Dataset,
     block: RowBlock,
     checked: CheckedRows,
     recorded: Mapping[str, str | None],
     asked: Mapping[str, str | None],
     at: int,
-) -> Probe:
-    """The rows of a block as a probe. `recorded`: the file's columns, if they are not called as their fields are."""
+) -> FirstRows:
+    """The first rows in a block. `recorded`: the file's columns, if they are not called as their fields are."""
     wanted = len(block.columns)
     most = max(LEAST_ROWS, MOST_CELLS // max(1, wanted))
     fits: list[Sequence[str]] = []
@@ -295,7 +295,7 @@ def probe_of_rows(
             (fits if len(row) == wanted else misfits).append(row)
     numbers = checked.numbers[:most]
     good = [block.rows[number - block.first_row] for number in numbers]
-    return Probe(
+    return FirstRows(
         dataset=dataset,
         columns=tuple(block.columns),
         rows=fits,

@@ -12,8 +12,8 @@ from control.jobtable import JobTable
 from control.predicates import taken_out
 from processor.execution.searching import Searches
 from processor.operations.work import Work
+from processor.suspicion.first_rows import FirstRows, OwnRows
 from processor.suspicion.known_rows import LOOKED_UP, values_to_look_up
-from processor.suspicion.probe import OwnRows, Probe
 from schemas.job import Job
 
 SAMPLE: Final = 500
@@ -78,15 +78,15 @@ async def _sampled(
     )
 
 
-async def with_found(work: Work, own: OwnRows, probe: Probe, searches: Searches) -> OwnRows:
+async def with_found(work: Work, own: OwnRows, first_rows: FirstRows, searches: Searches) -> OwnRows:
     """The sample, with own rows that have values of the file where hardly two rows have the same one.
 
     Raises as `own_rows`.
     """
     if not own.rows:
         return own
-    names = [name for name in probe.fields.values() if name in probe.stored]
-    wanted = [{"terms": {name: values}} for name, values in values_to_look_up(probe, names).items()]
+    names = [name for name in first_rows.fields.values() if name in first_rows.stored]
+    wanted = [{"terms": {name: values}} for name, values in values_to_look_up(first_rows, names).items()]
     if not wanted:
         return own
     (found,) = await _search(work, names, searches, (_any_of(wanted), LOOKED_UP))

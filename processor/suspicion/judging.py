@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from processor.suspicion.first_rows import FirstRows, OwnRows
 from processor.suspicion.known_rows import exchanged_with_known, own_sample
 from processor.suspicion.likeness import profiles_of, unlike_own_rows
 from processor.suspicion.pairs import telling_pairs
-from processor.suspicion.probe import OwnRows, Probe
 from processor.suspicion.refused_rows import refused_rows
 from processor.suspicion.row_shifts import MOST_COLUMNS, shifted_rows
 from processor.suspicion.words_within import shares, word_columns
@@ -47,18 +47,18 @@ class Looks:
     """Columns that look like others' own rows."""
 
 
-def looks_of(probe: Probe, own: OwnRows) -> Looks:
+def looks_of(first_rows: FirstRows, own: OwnRows) -> Looks:
     """The part of `suspicion_of` that needs no `own.found`."""
-    refused = refused_rows(probe, own)
-    enough = len(probe.numbers) >= LEAST_GOOD * (len(probe.rows) + len(probe.misfits))
-    unlike = unlike_own_rows(probe, own) if enough and refused is None else None
+    refused = refused_rows(first_rows, own)
+    enough = len(first_rows.numbers) >= LEAST_GOOD * (len(first_rows.rows) + len(first_rows.misfits))
+    unlike = unlike_own_rows(first_rows, own) if enough and refused is None else None
     return Looks(refused, enough, unlike)
 
 
-def suspicion_of(probe: Probe, own: OwnRows, looks: Looks | None = None) -> Suspicion | None:
+def suspicion_of(first_rows: FirstRows, own: OwnRows, looks: Looks | None = None) -> Suspicion | None:
     """The first accident that the rows look like; None: they look like none. `looks`: what `looks_of` says of them."""
-    looks = looks or looks_of(probe, own)
+    looks = looks or looks_of(first_rows, own)
     if looks.refused is not None or not looks.enough:
         return looks.refused
-    found = exchanged_with_known(probe, own) or looks.unlike
-    return found or shifted_rows(probe, own) or wrong_years(probe, own)
+    found = exchanged_with_known(first_rows, own) or looks.unlike
+    return found or shifted_rows(first_rows, own) or wrong_years(first_rows, own)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from processor.suspicion.first_rows import FirstRows, OwnRows
 from processor.suspicion.lags import LEAST_LINKS, Lags, near, places_of
 from processor.suspicion.mapping import mapping_of
-from processor.suspicion.probe import OwnRows, Probe
 from processor.suspicion.rearrangements import Rearrangement
 from schemas.suspicion import Suspicion
 
@@ -37,12 +37,14 @@ def linking(dataset_key: Sequence[str], columns: Sequence[tuple[str, Sequence[An
     ]
 
 
-def values_to_look_up(probe: Probe, names: Sequence[str]) -> dict[str, list[Any]]:
+def values_to_look_up(first_rows: FirstRows, names: Sequence[str]) -> dict[str, list[Any]]:
     """Column -> some of its values, spread over the file, by which own rows of it may be known again."""
-    indexed = {field.name for field in probe.dataset.fields if field.indexed}  # the others can't be looked for
-    links = linking(probe.dataset.primary_key, [(name, probe.stored[name]) for name in names if name in indexed])
+    indexed = {field.name for field in first_rows.dataset.fields if field.indexed}  # the others can't be looked for
+    links = linking(
+        first_rows.dataset.primary_key, [(name, first_rows.stored[name]) for name in names if name in indexed]
+    )
     each = LOOKED_UP // max(1, len(links))
-    found = {name: _some(probe.stored[name], each) for name in links}
+    found = {name: _some(first_rows.stored[name], each) for name in links}
     return {name: values for name, values in found.items() if values}
 
 
@@ -51,10 +53,10 @@ def _some(values: Sequence[Any], count: int) -> list[Any]:
     return [value for value in spread if value is not None and not (isinstance(value, str) and len(value) > _LONGEST)]
 
 
-def links_to_known(probe: Probe, own: OwnRows, names: Sequence[str]) -> Links:
+def links_to_known(first_rows: FirstRows, own: OwnRows, names: Sequence[str]) -> Links:
     """(column by which rows are known, other column) -> at which distances the other one has what the own row has."""
-    stored = probe.stored
-    for link, known in known_by(probe, own, names):
+    stored = first_rows.stored
+    for link, known in known_by(first_rows, own, names):
         for name in names:
             if name == link:
                 continue
@@ -66,23 +68,23 @@ def links_to_known(probe: Probe, own: OwnRows, names: Sequence[str]) -> Links:
             yield (link, name), (lags, 1.0)
 
 
-def known_by(probe: Probe, own: OwnRows, names: Sequence[str]) -> Iterator[tuple[str, Sequence[Known]]]:
+def known_by(first_rows: FirstRows, own: OwnRows, names: Sequence[str]) -> Iterator[tuple[str, Sequence[Known]]]:
     """The columns by which some rows are known again, each with the places of these rows and the own rows."""
     if not own.rows and not own.found:
         return
-    stored = probe.stored
-    for link in linking(probe.dataset.primary_key, [(name, stored[name]) for name in names]):
+    stored = first_rows.stored
+    for link in linking(first_rows.dataset.primary_key, [(name, stored[name]) for name in names]):
         rows = {row[link]: row for row in (*own_sample(own), *own.found) if row.get(link) is not None}
         known = [(place, rows[value]) for place, value in enumerate(stored[link]) if value in rows]
         if len(known) >= LEAST_LINKS:
             yield link, known
 
 
-def exchanged_with_known(probe: Probe, own: OwnRows) -> Suspicion | None:
+def exchanged_with_known(first_rows: FirstRows, own: OwnRows) -> Suspicion | None:
     """Two columns that have each other's values, as the own rows of the same key show; None: none have."""
-    names = [name for name in probe.fields.values() if name in probe.stored][:_MOST_COLUMNS]
-    stored, places = probe.stored, {name: place for place, name in probe.fields.items()}
-    for link, known in known_by(probe, own, names):
+    names = [name for name in first_rows.fields.values() if name in first_rows.stored][:_MOST_COLUMNS]
+    stored, places = first_rows.stored, {name: place for place, name in first_rows.fields.items()}
+    for link, known in known_by(first_rows, own, names):
         for one, other in combinations([name for name in names if name != link], 2):
             told = other_way = 0
             for place, row in known:
@@ -100,7 +102,7 @@ def exchanged_with_known(probe: Probe, own: OwnRows) -> Suspicion | None:
                         f"{one} and {other} look exchanged: {other_way:,} of {told:,} rows that the organisation has "
                         f"with the same {link} fit with them the other way round"
                     ),
-                    columns_option=mapping_of(probe, Rearrangement((both, both[::-1]))),
+                    columns_option=mapping_of(first_rows, Rearrangement((both, both[::-1]))),
                 )
     return None
 

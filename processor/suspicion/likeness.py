@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations, permutations
 from typing import Any
 
+from processor.suspicion.first_rows import FirstRows, OwnRows, good_texts
 from processor.suspicion.mapping import mapping_of
 from processor.suspicion.order import Orders
-from processor.suspicion.probe import OwnRows, Probe, good_texts
 from processor.suspicion.profiles import Profiles, text_of
 from processor.suspicion.rearrangements import Rearrangement, moved_words, moves
 from schemas.suspicion import MOST_NAMED, Suspicion
@@ -38,14 +38,14 @@ _SURE = 4.0
 class _Compared:
     """The fields that are compared, and what is known of them."""
 
-    def __init__(self, probe: Probe, own: OwnRows, names: Sequence[str]) -> None:
-        self.probe = probe
-        self.places = {name: place for place, name in probe.fields.items()}
-        self._types = {field.name: field.type for field in probe.dataset.fields}
-        ordered = {field.name for field in probe.dataset.fields if field.type in _ORDERED}
+    def __init__(self, first_rows: FirstRows, own: OwnRows, names: Sequence[str]) -> None:
+        self.first_rows = first_rows
+        self.places = {name: place for place, name in first_rows.fields.items()}
+        self._types = {field.name: field.type for field in first_rows.dataset.fields}
+        ordered = {field.name for field in first_rows.dataset.fields if field.type in _ORDERED}
         self.orders = Orders(own, [name for name in names if name in ordered])
         self._profiles = profiles_of(own, names)
-        self.rows = range(0, len(probe.numbers), max(1, len(probe.numbers) // FIRST_LOOK))
+        self.rows = range(0, len(first_rows.numbers), max(1, len(first_rows.numbers) // FIRST_LOOK))
         """The rows of the first look."""
         self._means: dict[tuple[str, str], float] = {}
 
@@ -64,9 +64,9 @@ class _Compared:
     def gains(self, moved: Iterable[tuple[str, str]]) -> list[float]:
         """For every row, how much more likely it is with each value of `moved` in the other field."""
         likelihood = self._profiles.likelihood
-        found = [0.0] * len(self.probe.numbers)
+        found = [0.0] * len(self.first_rows.numbers)
         for name, meant in moved:
-            values = zip(self.probe.stored[name], self._as_in(name, meant, range(len(found))), strict=True)
+            values = zip(self.first_rows.stored[name], self._as_in(name, meant, range(len(found))), strict=True)
             for row, (value, other) in enumerate(values):
                 found[row] += likelihood(other, meant) - likelihood(value, name)
         return found
@@ -76,16 +76,16 @@ class _Compared:
         number that was taken for a number has lost its sign.
         """
         here, there = self._types[name] in _NUMBERS, self._types[meant] in _NUMBERS
-        values: Sequence[Any] = self.probe.stored[name] if here == there else self.probe.texts[name]
+        values: Sequence[Any] = self.first_rows.stored[name] if here == there else self.first_rows.texts[name]
         some = values[rows.start : rows.stop : rows.step]
         return list(map(_number_or_text, some)) if there and not here else some
 
     def would_do(self, moved: Iterable[tuple[str, str]]) -> bool:
         """Whether the checks of the other fields take the values that there are."""
-        rows = range(0, len(self.probe.rows), max(1, len(self.probe.rows) // FIRST_LOOK))
+        rows = range(0, len(self.first_rows.rows), max(1, len(self.first_rows.rows) // FIRST_LOOK))
         for name, meant in moved:
-            place, check = self.places[name], self.probe.checks[meant]
-            texts = [text for row in rows if (text := self.probe.rows[row][place])]
+            place, check = self.places[name], self.first_rows.checks[meant]
+            texts = [text for row in rows if (text := self.first_rows.rows[row][place])]
             if good_texts(check, texts).bit_count() < PASSING * len(texts):
                 return False
         return True
@@ -105,12 +105,12 @@ def _number_or_text(text: str) -> float | str:
         return text
 
 
-def unlike_own_rows(probe: Probe, own: OwnRows) -> Suspicion | None:
+def unlike_own_rows(first_rows: FirstRows, own: OwnRows) -> Suspicion | None:
     """Columns that are exchanged, or moved by some places, as the own rows show; None: none are."""
-    names = [name for name in probe.fields.values() if name in own.columns and name in probe.stored]
-    if len(probe.numbers) < LEAST_ROWS or own.rows < LEAST_ROWS or len(names) < 2:
+    names = [name for name in first_rows.fields.values() if name in own.columns and name in first_rows.stored]
+    if len(first_rows.numbers) < LEAST_ROWS or own.rows < LEAST_ROWS or len(names) < 2:
         return None
-    compared = _Compared(probe, own, names)
+    compared = _Compared(first_rows, own, names)
     if len(names) > MOST_COMPARED:
         chosen = set(sorted(names, key=lambda name: compared.mean(name, name))[:MOST_COMPARED])
         names = [name for name in names if name in chosen]
@@ -118,10 +118,10 @@ def unlike_own_rows(probe: Probe, own: OwnRows) -> Suspicion | None:
 
 
 def _exchanged(compared: _Compared, names: Sequence[str]) -> Suspicion | None:
-    probe, rows = compared.probe, compared.rows
+    first_rows, rows = compared.first_rows, compared.rows
     best: tuple[float, str, str] | None = None
     for one, other in combinations(names, 2):
-        by_order = sum(compared.orders.gains(probe.stored, one, other, rows)) / len(rows)
+        by_order = sum(compared.orders.gains(first_rows.stored, one, other, rows)) / len(rows)
         gain = compared.gain(one, other) + compared.gain(other, one) + by_order
         more = gain >= LEAST_GAIN / 2 and (best is None or gain > best[0])
         if more and compared.would_do(((one, other), (other, one))):
@@ -130,18 +130,18 @@ def _exchanged(compared: _Compared, names: Sequence[str]) -> Suspicion | None:
         return None
     _, one, other = best
     gains = compared.gains(((one, other), (other, one)))
-    by_orders = compared.orders.gains(probe.stored, one, other, range(len(gains)))
-    fit = _fit(probe, (one, other), [gain + more for gain, more in zip(gains, by_orders, strict=True)])
+    by_orders = compared.orders.gains(first_rows.stored, one, other, range(len(gains)))
+    fit = _fit(first_rows, (one, other), [gain + more for gain, more in zip(gains, by_orders, strict=True)])
     if fit is None:
         return None
     places = compared.places[one], compared.places[other]
-    message = f"{one} and {other} look exchanged: {_fitting(probe, fit)} with them the other way round"
-    return _suspicion(probe, Rearrangement((places, places[::-1])), (one, other), fit, message)
+    message = f"{one} and {other} look exchanged: {_fitting(first_rows, fit)} with them the other way round"
+    return _suspicion(first_rows, Rearrangement((places, places[::-1])), (one, other), fit, message)
 
 
 def _moved(compared: _Compared, names: Sequence[str]) -> Suspicion | None:
     """Three columns or more, moved by one to three places."""
-    probe = compared.probe
+    first_rows = compared.first_rows
     better = [name for name in names if any(compared.gain(name, other) > LEAST_GAIN / 2 for other in names)]
     if len(better) < LEAST_MOVED:
         return None
@@ -154,21 +154,21 @@ def _moved(compared: _Compared, names: Sequence[str]) -> Suspicion | None:
         return None
     pairs = [(names[place], names[meant]) for place, meant in best[1].moved]
     named = [names[place] for place in best[1].places]
-    fit = _fit(probe, named, compared.gains(pairs))
+    fit = _fit(first_rows, named, compared.gains(pairs))
     if fit is None or not compared.would_do(pairs):
         return None
     moved = tuple((compared.places[one], compared.places[other]) for one, other in pairs)
-    message = f"{moved_words(named, best[1].by)}: {_fitting(probe, fit)} with them moved back"
-    return _suspicion(probe, Rearrangement(moved, best[1].by), named, fit, message)
+    message = f"{moved_words(named, best[1].by)}: {_fitting(first_rows, fit)} with them moved back"
+    return _suspicion(first_rows, Rearrangement(moved, best[1].by), named, fit, message)
 
 
 def _copied(compared: _Compared, names: Sequence[str]) -> Suspicion | None:
     """A column that holds what another column's own rows have."""
-    probe, rows = compared.probe, len(compared.probe.numbers)
+    first_rows, rows = compared.first_rows, len(compared.first_rows.numbers)
     gain, one, other = max((compared.gain(one, other), one, other) for one, other in permutations(names, 2))
     if gain < 2 * LEAST_GAIN:
         return None
-    fit = _fit(probe, (one,), compared.gains([(one, other)]), least=2 * LEAST_GAIN)
+    fit = _fit(first_rows, (one,), compared.gains([(one, other)]), least=2 * LEAST_GAIN)
     if fit is None:
         return None
     message = (
@@ -178,15 +178,17 @@ def _copied(compared: _Compared, names: Sequence[str]) -> Suspicion | None:
     return Suspicion(kind="unusual", columns=(one, other), fit=round(fit, 4), rows=rows, message=message)
 
 
-def _fitting(probe: Probe, fit: float) -> str:
-    rows = len(probe.numbers)
+def _fitting(first_rows: FirstRows, fit: float) -> str:
+    rows = len(first_rows.numbers)
     return f"{round(fit * rows):,} of {rows:,} rows fit the organisation's own rows better"
 
 
-def _fit(probe: Probe, names: Sequence[str], gains: Sequence[float], least: float = LEAST_GAIN) -> float | None:
+def _fit(
+    first_rows: FirstRows, names: Sequence[str], gains: Sequence[float], least: float = LEAST_GAIN
+) -> float | None:
     """The share of rows that fit better otherwise, where that is no accident of a few values; else None."""
     rows = len(gains)
-    different = len({tuple(text_of(probe.stored[name][row]) for name in names) for row in range(rows)})
+    different = len({tuple(text_of(first_rows.stored[name][row]) for name in names) for row in range(rows)})
     if different < LEAST_ROWS:
         return None
     fit = sum(gain > 0 for gain in gains) / rows
@@ -195,13 +197,15 @@ def _fit(probe: Probe, names: Sequence[str], gains: Sequence[float], least: floa
     return fit if told >= least and fit >= min(needed, 0.99) else None
 
 
-def _suspicion(probe: Probe, found: Rearrangement, named: Sequence[str], fit: float, message: str) -> Suspicion:
+def _suspicion(
+    first_rows: FirstRows, found: Rearrangement, named: Sequence[str], fit: float, message: str
+) -> Suspicion:
     return Suspicion(
         kind="shifted" if found.by else "exchanged",
         columns=tuple(named)[:MOST_NAMED],
         by=found.by,
         fit=round(fit, 4),
-        rows=len(probe.numbers),
+        rows=len(first_rows.numbers),
         message=message,
-        columns_option=mapping_of(probe, found),
+        columns_option=mapping_of(first_rows, found),
     )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from processor.suspicion.probe import OwnRows
+from processor.suspicion.first_rows import OwnRows
 from schemas.descriptors.dates import moment
 
 _PRIOR = 2.0

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
+from processor.suspicion.first_rows import FirstRows, OwnRows
 from processor.suspicion.known_rows import Links
 from processor.suspicion.lags import MOST_ROWS, Lags
-from processor.suspicion.probe import OwnRows, Probe
 from processor.suspicion.profiles import text_of
 
 MOST_VALUES = 64
@@ -95,9 +95,9 @@ def _found_telling(own: OwnRows, names: Sequence[str]) -> Telling:
     return found
 
 
-def links_of_pairs(probe: Probe, own: OwnRows, names: Sequence[str]) -> Links:
+def links_of_pairs(first_rows: FirstRows, own: OwnRows, names: Sequence[str]) -> Links:
     """(column of choices, another) -> at which distance the other one has what goes together with the choice."""
-    stored = probe.stored
+    stored = first_rows.stored
     for (one, other), (told, part, together) in telling_pairs(own, names).items():
         parts = list(map(part, stored[other]))
         means = {0: _mean(together, stored[one], parts, 0)}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 
+from processor.suspicion.first_rows import FirstRows, OwnRows, good_texts
 from processor.suspicion.mapping import mapping_of
-from processor.suspicion.probe import OwnRows, Probe, good_texts
 from processor.suspicion.profiles import Profiles, text_of
 from processor.suspicion.rearrangements import MOST_PLACES, Rearrangement, exchanges, moved_words, moves
 from schemas.suspicion import MOST_NAMED, Suspicion
@@ -28,24 +28,24 @@ _WIDE = 60
 """In files with more columns only those near refused columns are tried."""
 
 
-def refused_rows(probe: Probe, own: OwnRows) -> Suspicion | None:
+def refused_rows(first_rows: FirstRows, own: OwnRows) -> Suspicion | None:
     """The accident that explains why most rows are refused; None: they are not, or none explains it."""
-    return _rearranged(probe, own) or _moved_in_rows(probe)
+    return _rearranged(first_rows, own) or _moved_in_rows(first_rows)
 
 
-def _rearranged(probe: Probe, own: OwnRows) -> Suspicion | None:
-    rows, fields = len(probe.rows), probe.fields
-    if rows < LEAST_ROWS or rows < len(probe.misfits):
+def _rearranged(first_rows: FirstRows, own: OwnRows) -> Suspicion | None:
+    rows, fields = len(first_rows.rows), first_rows.fields
+    if rows < LEAST_ROWS or rows < len(first_rows.misfits):
         return None
-    if len(probe.numbers) > (1 - REFUSED) * rows:
+    if len(first_rows.numbers) > (1 - REFUSED) * rows:
         return None  # known without a look at each column
     everything = (1 << rows) - 1
-    good = {place: probe.good(place, name) for place, name in fields.items()}
+    good = {place: first_rows.good(place, name) for place, name in fields.items()}
     bad = {place: rows - bits.bit_count() for place, bits in good.items() if bits != everything}
     if _all(good.values(), everything).bit_count() > (1 - REFUSED) * rows:
         return None
     odd = {place for place, count in bad.items() if count > (1 - FIT) * rows}
-    places = list(range(len(probe.columns)))
+    places = list(range(len(first_rows.columns)))
     if len(places) > _WIDE and odd:
         places = [
             place for place in places if min(odd) - MOST_PLACES <= place <= max(odd) + MOST_PLACES or place in odd
@@ -55,7 +55,7 @@ def _rearranged(probe: Probe, own: OwnRows) -> Suspicion | None:
     for tried in chain(exchanges(places) if len(odd) <= 2 else (), moves(places, odd)):
         if not odd.issubset(tried.places):
             continue  # a column stays that the checks refuse
-        fit = _fit(probe, tried, still, everything) / rows
+        fit = _fit(first_rows, tried, still, everything) / rows
         if fit >= FIT:
             found.append((fit, tried))
         if len(found) >= _MOST_FOUND:
@@ -63,7 +63,7 @@ def _rearranged(probe: Probe, own: OwnRows) -> Suspicion | None:
     if not found:
         return None
     most = max(fit for fit, _ in found)
-    likely = _likeness(probe, own)
+    likely = _likeness(first_rows, own)
 
     def rank(one: tuple[float, Rearrangement]) -> tuple[bool, float, bool, int]:
         """A column with hardly any checks takes the values of any other: what the own rows are like tells which it is.
@@ -71,37 +71,37 @@ def _rearranged(probe: Probe, own: OwnRows) -> Suspicion | None:
         """
         return one[0] > most - _NEARLY, likely(one[1]), not one[1].by, len(one[1].moved)
 
-    return _found(probe, *max(found, key=rank))
+    return _found(first_rows, *max(found, key=rank))
 
 
-def _likeness(probe: Probe, own: OwnRows) -> Callable[[Rearrangement], int]:
+def _likeness(first_rows: FirstRows, own: OwnRows) -> Callable[[Rearrangement], int]:
     """How much more like the own rows the file is with its columns put back; nought where there are no own rows."""
     if not own.rows:
         return lambda _: 0
-    names = [name for name in probe.fields.values() if name in own.columns]
+    names = [name for name in first_rows.fields.values() if name in own.columns]
     profiles = Profiles({name: list(map(text_of, own.columns[name])) for name in names})
-    rows = probe.rows[:: max(1, len(probe.rows) // _LOOKED_AT)]
+    rows = first_rows.rows[:: max(1, len(first_rows.rows) // _LOOKED_AT)]
 
     @cache
     def like(place: int, name: str) -> float:
         return sum(profiles.likelihood(row[place], name) for row in rows) if name in names else 0.0
 
     def likely(found: Rearrangement) -> int:
-        moved = ((place, probe.fields[meant]) for place, meant in found.moved if meant in probe.fields)
-        before = ((place, probe.fields[place]) for place in found.places if place in probe.fields)
+        moved = ((place, first_rows.fields[meant]) for place, meant in found.moved if meant in first_rows.fields)
+        before = ((place, first_rows.fields[place]) for place in found.places if place in first_rows.fields)
         more = sum(like(*pair) for pair in moved) - sum(like(*pair) for pair in before)
         return round(more / len(rows) / _TELLING)
 
     return likely
 
 
-def _fit(probe: Probe, tried: Rearrangement, still: int, everything: int) -> int:
+def _fit(first_rows: FirstRows, tried: Rearrangement, still: int, everything: int) -> int:
     """How many rows would be good."""
     bits = still
-    fields = probe.fields
+    fields = first_rows.fields
     for place, meant in tried.moved:
         if meant in fields:
-            bits &= probe.good(place, fields[meant])
+            bits &= first_rows.good(place, fields[meant])
             if bits.bit_count() < FIT * everything.bit_count():
                 return 0
     return bits.bit_count()
@@ -114,9 +114,9 @@ def _all(several: Iterable[int], everything: int) -> int:
     return everything
 
 
-def _found(probe: Probe, fit: float, found: Rearrangement) -> Suspicion:
-    rows = len(probe.rows)
-    named = [probe.fields.get(place, "a column that is passed over") for place in found.places]
+def _found(first_rows: FirstRows, fit: float, found: Rearrangement) -> Suspicion:
+    rows = len(first_rows.rows)
+    named = [first_rows.fields.get(place, "a column that is passed over") for place in found.places]
     fitting = f"{round(fit * rows):,} of {rows:,} rows fit"
     if not found.by:
         message = f"{named[0]} and {named[1]} look exchanged: {fitting} with them the other way round"
@@ -124,12 +124,12 @@ def _found(probe: Probe, fit: float, found: Rearrangement) -> Suspicion:
         message = f"{moved_words(named, found.by)}: {fitting} with them moved back"
     return Suspicion(
         kind="shifted" if found.by else "exchanged",
-        columns=tuple(name for place in found.places if (name := probe.fields.get(place)))[:MOST_NAMED],
+        columns=tuple(name for place in found.places if (name := first_rows.fields.get(place)))[:MOST_NAMED],
         by=found.by,
         fit=round(fit, 4),
         rows=rows,
         message=message,
-        columns_option=mapping_of(probe, found),
+        columns_option=mapping_of(first_rows, found),
         refused=True,
     )
 
@@ -142,22 +142,22 @@ class _Gap:
     by: int
 
 
-def _moved_in_rows(probe: Probe) -> Suspicion | None:
+def _moved_in_rows(first_rows: FirstRows) -> Suspicion | None:
     """Rows that have one to three values more, or fewer, than there are columns."""
-    rows = len(probe.misfits)
-    if rows < LEAST_ROWS or rows < REFUSED * (rows + len(probe.rows)):
+    rows = len(first_rows.misfits)
+    if rows < LEAST_ROWS or rows < REFUSED * (rows + len(first_rows.rows)):
         return None
-    wanted = len(probe.columns)
-    (by, count), *_ = Counter(len(row) - wanted for row in probe.misfits).most_common(1)
+    wanted = len(first_rows.columns)
+    (by, count), *_ = Counter(len(row) - wanted for row in first_rows.misfits).most_common(1)
     if not 0 < abs(by) <= MOST_PLACES or count < FIT * rows or wanted > _WIDE:
         return None
-    table = list(zip(*(row for row in probe.misfits if len(row) == wanted + by), strict=True))
-    fits = {place: _fit_with_gap(probe, table, _Gap(place, by)) for place in range(wanted + 1 - max(0, -by))}
+    table = list(zip(*(row for row in first_rows.misfits if len(row) == wanted + by), strict=True))
+    fits = {place: _fit_with_gap(first_rows, table, _Gap(place, by)) for place in range(wanted + 1 - max(0, -by))}
     place = max(fits, key=lambda one: (fits[one], one))
     fit = fits[place] / count
     if fit < FIT:
         return None
-    named = tuple(name for at, name in probe.fields.items() if at >= place)
+    named = tuple(name for at, name in first_rows.fields.items() if at >= place)
     where = f"in front of {named[0]}" if named else "at the end"
     values = "1 value" if abs(by) == 1 else f"{abs(by)} values"
     told = "more" if by > 0 else "less"
@@ -179,12 +179,12 @@ def _moved_in_rows(probe: Probe) -> Suspicion | None:
     )
 
 
-def _fit_with_gap(probe: Probe, table: Sequence[Sequence[str]], gap: _Gap) -> int:
+def _fit_with_gap(first_rows: FirstRows, table: Sequence[Sequence[str]], gap: _Gap) -> int:
     bits = (1 << len(table[0])) - 1
-    for place, name in probe.fields.items():
+    for place, name in first_rows.fields.items():
         missing = gap.by < 0 and gap.place <= place < gap.place - gap.by
         if missing:
             continue
         at = place if place < gap.place else place + gap.by
-        bits &= good_texts(probe.checks[name], table[at])
+        bits &= good_texts(first_rows.checks[name], table[at])
     return bits.bit_count()

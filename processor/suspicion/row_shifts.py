@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from processor.suspicion.first_rows import FirstRows, OwnRows
 from processor.suspicion.known_rows import links_to_known
 from processor.suspicion.lags import Lags
 from processor.suspicion.pairs import links_of_pairs
-from processor.suspicion.probe import OwnRows, Probe
 from processor.suspicion.words_within import links_of_words
 from schemas.suspicion import Suspicion
 
@@ -20,20 +20,20 @@ LEAST_ROWS = 20
 MOST_COLUMNS = 40
 
 
-def shifted_rows(probe: Probe, own: OwnRows) -> Suspicion | None:
+def shifted_rows(first_rows: FirstRows, own: OwnRows) -> Suspicion | None:
     """A column that is moved up or down against the others; None: there is none."""
-    names = [name for name in probe.fields.values() if name in probe.stored][:MOST_COLUMNS]
-    if len(probe.numbers) < LEAST_ROWS or len(names) < 2:
+    names = [name for name in first_rows.fields.values() if name in first_rows.stored][:MOST_COLUMNS]
+    if len(first_rows.numbers) < LEAST_ROWS or len(names) < 2:
         return None
     for links in (links_to_known, links_of_words, links_of_pairs):
-        edges = dict(links(probe, own, names))
-        found = _moved(edges, probe)
+        edges = dict(links(first_rows, own, names))
+        found = _moved(edges, first_rows)
         if found is not None:
             return found
     return None
 
 
-def _moved(edges: dict[tuple[str, str], tuple[Lags, float]], probe: Probe) -> Suspicion | None:
+def _moved(edges: dict[tuple[str, str], tuple[Lags, float]], first_rows: FirstRows) -> Suspicion | None:
     """The column that most of the shifted pairs have in common; of one pair alone, both."""
     shifts = {pair: lag for pair, (lags, expected) in edges.items() if (lag := lags.shift(expected)) is not None}
     if not shifts:
@@ -54,7 +54,7 @@ def _moved(edges: dict[tuple[str, str], tuple[Lags, float]], probe: Probe) -> Su
         key=lambda item: item[1].counts.most_common(1)[0][1],
     )
     if len(tied) > 1:
-        emptied = [key for key in tied if _emptied(probe, *key)]
+        emptied = [key for key in tied if _emptied(first_rows, *key)]
         if len(emptied) == 1:
             (name, lag), tied = emptied[0], emptied
     fitting, told = lags.counts.most_common(1)[0][1], lags.told
@@ -70,7 +70,7 @@ def _moved(edges: dict[tuple[str, str], tuple[Lags, float]], probe: Probe) -> Su
         columns=columns,
         by=lag,
         fit=round(min(1.0, fitting / max(1, told - abs(lag))), 4),
-        rows=len(probe.numbers),
+        rows=len(first_rows.numbers),
         message=(
             f"{what}: of {told:,} rows that can be told, {fitting:,} fit the values {rows} "
             f"{'below' if lag > 0 else 'above'} and {lags.counts[0]:,} their own"
@@ -78,10 +78,10 @@ def _moved(edges: dict[tuple[str, str], tuple[Lags, float]], probe: Probe) -> Su
     )
 
 
-def _emptied(probe: Probe, name: str, lag: int) -> bool:
+def _emptied(first_rows: FirstRows, name: str, lag: int) -> bool:
     """Whether the rows that the column was moved away from have nothing in it."""
-    place = next(place for place, known in probe.fields.items() if known == name)
-    rows = probe.rows[:lag] if lag > 0 else probe.rows[lag:]
+    place = next(place for place, known in first_rows.fields.items() if known == name)
+    rows = first_rows.rows[:lag] if lag > 0 else first_rows.rows[lag:]
     return bool(rows) and all(row[place] == "" for row in rows)
 
 

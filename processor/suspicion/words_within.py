@@ -9,9 +9,9 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import permutations
 from typing import Any, Final
 
+from processor.suspicion.first_rows import FirstRows, OwnRows
 from processor.suspicion.known_rows import Links
 from processor.suspicion.lags import Lags, near
-from processor.suspicion.probe import OwnRows, Probe
 from schemas.descriptors.datasets import Dataset
 
 LEAST_SHARE = 0.25
@@ -39,14 +39,14 @@ def words(value: Any) -> frozenset[str]:
     return frozenset(_WORD.findall(value.casefold()))
 
 
-def links_of_words(probe: Probe, own: OwnRows, names: Sequence[str]) -> Links:
+def links_of_words(first_rows: FirstRows, own: OwnRows, names: Sequence[str]) -> Links:
     """(column, another) -> at which distances a row of the other has a word of it."""
-    some = word_columns(probe.dataset, names)
+    some = word_columns(first_rows.dataset, names)
     expected = shares(own, some)
     found: dict[str, Sequence[frozenset[str]]] = {}
     places: dict[str, Mapping[str, Sequence[int]]] = {}
     for name in some:
-        values = probe.stored[name]
+        values = first_rows.stored[name]
         # Other words in each row, or else the same few words come again and again and fit everywhere.
         if any(name in pair for pair in expected) and _differ(values):
             rows = list(map(words, values))

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from processor.suspicion.first_rows import FirstRows, OwnRows
 from processor.suspicion.known_rows import known_by
-from processor.suspicion.probe import OwnRows, Probe
 from schemas.descriptors.dates import moment
 from schemas.suspicion import Suspicion
 
@@ -28,18 +28,18 @@ _NARROW = timedelta(days=330)
 Span = tuple[datetime, datetime]
 
 
-def wrong_years(probe: Probe, own: OwnRows) -> Suspicion | None:
+def wrong_years(first_rows: FirstRows, own: OwnRows) -> Suspicion | None:
     """A column of dates that are whole years away from what is usual; None: there is none."""
-    return _of_known_rows(probe, own) or _of_all(probe, own)
+    return _of_known_rows(first_rows, own) or _of_all(first_rows, own)
 
 
-def _of_known_rows(probe: Probe, own: OwnRows) -> Suspicion | None:
+def _of_known_rows(first_rows: FirstRows, own: OwnRows) -> Suspicion | None:
     """The same day of another year than the own row of the same key has, in nearly all rows."""
-    names = [field.name for field in probe.dataset.fields if field.type in DATES]
-    names = [name for name in names if name in probe.stored]
-    for link, known in known_by(probe, own, list(probe.stored)) if names else ():
+    names = [field.name for field in first_rows.dataset.fields if field.type in DATES]
+    names = [name for name in names if name in first_rows.stored]
+    for link, known in known_by(first_rows, own, list(first_rows.stored)) if names else ():
         for name in names:
-            pairs = [(probe.stored[name][place], row.get(name)) for place, row in known if name != link]
+            pairs = [(first_rows.stored[name][place], row.get(name)) for place, row in known if name != link]
             dates = [(moment(here), moment(there)) for here, there in pairs if here is not None and there is not None]
             away = Counter(here.year - there.year for here, there in dates if _is_same_day(here, there))
             if len(dates) < LEAST_ROWS or not away:
@@ -69,15 +69,15 @@ def _years(count: int) -> str:
     return "1 year" if abs(count) == 1 else f"{abs(count):,} years"
 
 
-def _of_all(probe: Probe, own: OwnRows) -> Suspicion | None:
-    for field in probe.dataset.fields:
-        if field.type not in DATES or field.name not in probe.fields.values():
+def _of_all(first_rows: FirstRows, own: OwnRows) -> Suspicion | None:
+    for field in first_rows.dataset.fields:
+        if field.type not in DATES or field.name not in first_rows.fields.values():
             continue
-        dates = _dates(probe.stored.get(field.name, ()))
+        dates = _dates(first_rows.stored.get(field.name, ()))
         before = own_dates(own, field.name)
         if len(dates) < LEAST_ROWS or len(before) < LEAST_ROWS:
             continue
-        for span in _usual(probe, own, field.name, before):
+        for span in _usual(first_rows, own, field.name, before):
             found = _away(dates, span)
             if found is not None:
                 return _suspicion(field.name, dates, span, *found)
@@ -89,11 +89,11 @@ def own_dates(own: OwnRows, name: str) -> list[datetime]:
     return own.once(("dates", name), lambda: _dates(own.columns.get(name, ())))
 
 
-def _usual(probe: Probe, own: OwnRows, name: str, before: Sequence[datetime]) -> Iterable[Span]:
+def _usual(first_rows: FirstRows, own: OwnRows, name: str, before: Sequence[datetime]) -> Iterable[Span]:
     """The spans in which dates may lie: that of the own rows up to now, and where each upload was about its own time,
     the time around this one.
     """
-    now = datetime.fromtimestamp(probe.at / 1000, UTC)
+    now = datetime.fromtimestamp(first_rows.at / 1000, UTC)
     low, high = _middle(before)
     slack = max(_SLACK, (high - low) / 10)
     yield _added(low, -slack), _added(max(high, now), slack)

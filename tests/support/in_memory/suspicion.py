@@ -9,9 +9,9 @@ from typing import Any
 
 from bench.accidents.seen import NOW
 from bench.accidents.tables import Table, customers, people, teams
-from processor.execution.inspections import probe_of_rows
+from processor.execution.inspections import first_rows_of
+from processor.suspicion.first_rows import FirstRows, OwnRows
 from processor.suspicion.judging import suspicion_of
-from processor.suspicion.probe import OwnRows, Probe
 from processor.validation.rows import CheckedRows, row_checker
 from schemas.messages.blocks import RowBlock
 from schemas.suspicion import Suspicion
@@ -32,10 +32,10 @@ def block(given: Table, columns: Sequence[str] | None = None) -> RowBlock:
     return RowBlock(job_id="j1", block=0, first_row=1, columns=list(columns or given.header), rows=given.rows)
 
 
-def probe(given: Table, recorded: Mapping[str, str | None] | None = None) -> Probe:
+def first_rows(given: Table, recorded: Mapping[str, str | None] | None = None) -> FirstRows:
     """The file; `recorded`: its columns by other names."""
     columns = [meant or "" for meant in recorded.values()] if recorded else None
-    return probe_of_rows(given.dataset, block(given, columns), checked(given, columns), recorded or {}, {}, NOW)
+    return first_rows_of(given.dataset, block(given, columns), checked(given, columns), recorded or {}, {}, NOW)
 
 
 def own(given: Table, sample: int = 300, found: Sequence[Mapping[str, Any]] = ()) -> OwnRows:
@@ -47,4 +47,4 @@ def own(given: Table, sample: int = 300, found: Sequence[Mapping[str, Any]] = ()
 
 
 def seen(given: Table, rows: OwnRows = NOTHING) -> Suspicion | None:
-    return suspicion_of(probe(given), rows)
+    return suspicion_of(first_rows(given), rows)

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from processor.elastic.bulk import BulkSink
 from processor.execution.inspections import MOST_AT_ONCE
+from processor.suspicion.first_rows import OwnRows
 from processor.suspicion.known_rows import LOOKED_UP
-from processor.suspicion.probe import OwnRows
 from runtime.clock import Clock
 from schemas.indices import data_index
 from schemas.job import Job, State

@@ -17,7 +17,7 @@ from processor.suspicion.refused_rows import refused_rows
 from processor.suspicion.words_within import _lags, _places
 from schemas.descriptors.datasets import parse_dataset
 from schemas.suspicion import Suspicion
-from tests.support.in_memory.suspicion import NOTHING, checked, own, probe, seen, table
+from tests.support.in_memory.suspicion import NOTHING, checked, first_rows, own, seen, table
 
 FEW = settings(max_examples=10)
 LOOSE = {"name", "country", "favorite_color"}
@@ -57,7 +57,7 @@ def test_the_mapping_has_the_names_of_the_file() -> None:
     wrong = exchanged(table("people"), "email", "phone")
     names = ("Name", "Mail", "Tel", "Country", "Colour", "Since")
     recorded: dict[str, str | None] = dict(zip(names, wrong.header, strict=True))
-    found = suspicion_of(probe(wrong, recorded), NOTHING)
+    found = suspicion_of(first_rows(wrong, recorded), NOTHING)
     assert found is not None and found.columns == ("email", "phone")
     assert found.columns_option == {"Mail": "phone", "Tel": "email"}
 
@@ -141,7 +141,7 @@ def test_columns_are_not_looked_at_where_the_good_rows_tell_enough(bad: float) -
     file = table("people")
     wrong = exchanged(file, "email", "phone").rows
     at = round(bad * len(file.rows))
-    looked_at = probe(replace(file, rows=[*wrong[:at], *file.rows[at:]]))
+    looked_at = first_rows(replace(file, rows=[*wrong[:at], *file.rows[at:]]))
     found = refused_rows(looked_at, NOTHING)
     assert found == refused_rows(replace(looked_at, numbers=()), NOTHING)
     assert (found is not None) == (bad > 0.95)

@@ -44,7 +44,7 @@ class OwnRows:
 
 
 @dataclass(frozen=True)
-class Probe:
+class FirstRows:
     """The first rows of a file."""
 
     dataset: Dataset
