@@ -24,12 +24,12 @@ TOO_LONG: Final = "(reasons that are too long to be compared)"
 _NONE: Final = ""
 
 
-async def groups_of(parts: Services, job: Job, most: int = MOST_GROUPS) -> ErrorGroups:
+async def groups_of(services: Services, job: Job, most: int = MOST_GROUPS) -> ErrorGroups:
     """The groups of a job's row errors. Raises as `error_groups`, and RemovedError."""
     require_kept(job, "row_errors")
-    done = progress(job, parts.view.lanes(job.id), None)
-    index = index_name(parts.settings.prefix, "errors")
-    return await error_groups(parts.documents, index, job.id, done.rows_applied + done.rows_failed, most)
+    done = progress(job, services.view.lanes(job.id), None)
+    index = index_name(services.settings.prefix, "errors")
+    return await error_groups(services.documents, index, job.id, done.rows_applied + done.rows_failed, most)
 
 
 async def error_groups(

@@ -16,7 +16,7 @@ from api.jobs.reading.job_view import progress
 from api.readmodel.event_loop import CachedValue, Lately, time_slices
 from api.readmodel.group_members import Members
 from api.web.auth import Caller
-from api.web.services import Services, services
+from api.web.services import Services, services_of
 from runtime.clock import now_ms
 from runtime.text.formatting import iso_time
 from schemas.job import PAUSES, Job, State
@@ -45,38 +45,38 @@ class Surroundings:
 
 def surroundings(request: Request) -> Surroundings:
     """The surroundings of the app that serves this request."""
-    state, parts = request.app.state, services(request)
+    state, services = request.app.state, services_of(request)
     if not hasattr(state, "surroundings"):
         state.surroundings = Surroundings(
-            Lately(lambda: _members(parts), _MEMBERS_SECONDS),
-            Lately(lambda: _reached(parts), _REACHED_SECONDS),
-            Lately(lambda: _index_bytes(parts), _STORED_SECONDS),
-            Lately(lambda: asyncio.to_thread(_folder_bytes, parts.settings.storage_root), _STORED_SECONDS),
+            Lately(lambda: _members(services), _MEMBERS_SECONDS),
+            Lately(lambda: _reached(services), _REACHED_SECONDS),
+            Lately(lambda: _index_bytes(services), _STORED_SECONDS),
+            Lately(lambda: asyncio.to_thread(_folder_bytes, services.settings.storage_root), _STORED_SECONDS),
         )
     found: Surroundings = state.surroundings
     return found
 
 
-async def installation(parts: Services, around: Surroundings, asking: Caller) -> Installation:
+async def installation(services: Services, around: Surroundings, asking: Caller) -> Installation:
     """The numbers of the jobs that the caller may see, and those of the installation.
 
     They are counted once for all who see the same jobs and ask at the same time, as each open page asks each second.
     """
     known = around.counted
     if asking.organisations not in known:
-        known[asking.organisations] = CachedValue(lambda: _installation(parts, around, asking))
+        known[asking.organisations] = CachedValue(lambda: _installation(services, around, asking))
     known.move_to_end(asking.organisations)
     while len(known) > _MOST_CALLERS:
         known.popitem(last=False)
     return await known[asking.organisations].get()
 
 
-async def _installation(parts: Services, around: Surroundings, asking: Caller) -> Installation:
-    now, view = now_ms(), parts.view
+async def _installation(services: Services, around: Surroundings, asking: Caller) -> Installation:
+    now, view = now_ms(), services.view
     counts = dict.fromkeys(State, 0)
     applied = failed = rolled_back = 0
     rate, oldest = 0.0, None
-    async with parts.listing:
+    async with services.listing:
         async for some in time_slices(view.jobs.values(), _JOBS_A_TURN):
             for job in some:
                 if not asking.may_see(job.organisation):
@@ -116,8 +116,8 @@ def _paused(job: Job) -> PausedJob:
     )
 
 
-async def _reached(parts: Services) -> tuple[bool, str]:
-    return await asyncio.gather(parts.commands.answers(), parts.elasticsearch_state.get())
+async def _reached(services: Services) -> tuple[bool, str]:
+    return await asyncio.gather(services.commands.answers(), services.elasticsearch_state.get())
 
 
 def _out_of_reach(members: Members | None, reached: tuple[bool, str] | None) -> list[str]:
@@ -136,15 +136,15 @@ def _out_of_reach(members: Members | None, reached: tuple[bool, str] | None) -> 
     return found
 
 
-async def _members(parts: Services) -> Members:
-    if parts.members is None:
+async def _members(services: Services) -> Members:
+    if services.members is None:
         raise LookupError("Kafka is not asked for workers here")
-    return await asyncio.to_thread(parts.members.count)
+    return await asyncio.to_thread(services.members.count)
 
 
-async def _index_bytes(parts: Services) -> int:
+async def _index_bytes(services: Services) -> int:
     """Bytes of every index of this installation."""
-    return await parts.documents.stored_bytes("sizes of indices are", f"{parts.settings.prefix}-*")
+    return await services.documents.stored_bytes("sizes of indices are", f"{services.settings.prefix}-*")
 
 
 def _folder_bytes(root: Path) -> int:

@@ -24,22 +24,22 @@ MOST_REASONS: Final = 20
 _WAITING: Final = PAUSES | {State.FAILED}
 
 
-async def report_of(parts: Services, job: Job) -> JobReport:
+async def report_of(services: Services, job: Job) -> JobReport:
     """The report of a job as it is now. Elasticsearch may be out of reach.
 
     Raises:
         ApiError: 503, Kafka does not answer.
     """
-    now, records = now_ms(), await records_of(parts, job)
-    view = job_view(job, parts.view, now)
+    now, records = now_ms(), await records_of(services, job)
+    view = job_view(job, services.view, now)
     return JobReport(
         job=replace(view, lanes=[]),
         ended=job.state in ENDED,
         written_at=iso_time(now) or "",
         times=times(job, view, records, now),
-        errors=await _errors(parts, job),
+        errors=await _errors(services, job),
         history=entries(records),
-        earlier=max(0, len(parts.view.event_offsets(job.id)) - MOST_HISTORY),
+        earlier=max(0, len(services.view.event_offsets(job.id)) - MOST_HISTORY),
     )
 
 
@@ -72,11 +72,11 @@ def _waited_ms(history: Iterable[History], end: int) -> int:
     return waited + (max(0, end - since) if since is not None else 0)
 
 
-async def _errors(parts: Services, job: Job) -> ErrorGroups | None:
+async def _errors(services: Services, job: Job) -> ErrorGroups | None:
     if job.source.kind == "query":
         return None
     try:
-        return await groups_of(parts, job, MOST_REASONS)
+        return await groups_of(services, job, MOST_REASONS)
     except RemovedError:
         return None
     except ApiError as error:

@@ -33,22 +33,22 @@ _JOBS_A_SECOND: Final = 50
 _ORDER: Final = ("refused", "unanswered", "under_way", "left", "done", "concerned")
 
 
-async def act_on_many(parts: Services, asking: Caller, asked: ManyRequest, wait: float = 0.0) -> ManyAnswer:
+async def act_on_many(services: Services, asking: Caller, asked: ManyRequest, wait: float = 0.0) -> ManyAnswer:
     """Send the command for each job that is asked for; wait up to `wait` seconds until they rest.
 
     Raises:
         ApiError: 400, the request does not say which jobs, or what can't be.
     """
-    query = _query(asked, parts)
+    query = _query(asked, services)
     refuse_foreign_options(asked.action, _body(asked))
     time_in("resume_at", asked.resume_at)
     if asked.preview:
-        found, others = await _chosen(parts, asking, asked, query)
-        return _answer(parts, asked, found, [*others, *(_outcome(job, "concerned") for job in found)])
+        found, others = await _chosen(services, asking, asked, query)
+        return _answer(services, asked, found, [*others, *(_outcome(job, "concerned") for job in found)])
     sent: dict[str, Job] = {}
     outcomes: dict[str, Outcome] = {}
     for _ in range(_ROUNDS):
-        found, others = await _chosen(parts, asking, asked, query)
+        found, others = await _chosen(services, asking, asked, query)
         outcomes = {**{other.id: other for other in others}, **outcomes}
         fresh = [job for job in found if job.id not in sent]
         if not fresh:
@@ -56,16 +56,18 @@ async def act_on_many(parts: Services, asking: Caller, asked: ManyRequest, wait:
         sent |= {job.id: job for job in fresh}
         for first in range(0, len(fresh), _AT_ONCE):
             some = fresh[first : first + _AT_ONCE]
-            for outcome in await asyncio.gather(*(_one(parts, asking, asked, job, len(some)) for job in some)):
+            for outcome in await asyncio.gather(*(_one(services, asking, asked, job, len(some)) for job in some)):
                 outcomes[outcome.id] = outcome
         if query is None:
             break
     if wait and asked.action != "resume":
-        outcomes |= await _at_rest(parts, [other for other in outcomes.values() if other.outcome == "under_way"], wait)
-    return _answer(parts, asked, list(sent.values()), list(outcomes.values()))
+        outcomes |= await _at_rest(
+            services, [other for other in outcomes.values() if other.outcome == "under_way"], wait
+        )
+    return _answer(services, asked, list(sent.values()), list(outcomes.values()))
 
 
-def _query(asked: ManyRequest, parts: Services) -> Query | None:
+def _query(asked: ManyRequest, services: Services) -> Query | None:
     """The jobs that are asked for without being named; None: they are named."""
     if [asked.jobs is not None, asked.filter is not None, asked.all].count(True) != 1:
         raise invalid("say which jobs: jobs (a list of ids), filter (state, operation, organisation), or all: true")
@@ -78,11 +80,11 @@ def _query(asked: ManyRequest, parts: Services) -> Query | None:
     if chosen and not any(names.values()):
         raise invalid("the filter is empty: name a state, an operation or an organisation, or say all: true")
     pairs = [(name, value) for name, values in names.items() for value in values]
-    return query_of(pairs, parts.catalog.operations)
+    return query_of(pairs, services.catalog.operations)
 
 
 async def _chosen(
-    parts: Services, asking: Caller, asked: ManyRequest, query: Query | None
+    services: Services, asking: Caller, asked: ManyRequest, query: Query | None
 ) -> tuple[list[Job], list[Outcome]]:
     """The jobs that the command is for, the busiest first; and what there is to say of others.
 
@@ -93,7 +95,7 @@ async def _chosen(
     others: list[Outcome] = []
     if query is None:
         for job_id in dict.fromkeys(asked.jobs or ()):
-            job = parts.view.jobs.get(job_id)
+            job = services.view.jobs.get(job_id)
             if job is None or not asking.may_see(job.organisation):
                 others.append(Outcome(id=job_id, outcome="refused", state=None, message=no_such_job(job_id).message))
             elif asked.preview and isinstance(problem := _legality(job, asked), Rejected):
@@ -101,8 +103,8 @@ async def _chosen(
             else:
                 found.append(job)
         return found, others
-    async with parts.listing:
-        async for some in time_slices(parts.view.jobs.values(), 1000):
+    async with services.listing:
+        async for some in time_slices(services.view.jobs.values(), 1000):
             for job in some:
                 if not fits(job, query, asking):
                     continue
@@ -119,7 +121,7 @@ async def _chosen(
                         pass
                     case _:
                         found.append(job)
-    found.sort(key=lambda job: parts.view.rows_per_second(job.id, 0) or 0.0, reverse=True)
+    found.sort(key=lambda job: services.view.rows_per_second(job.id, 0) or 0.0, reverse=True)
     return found, others
 
 
@@ -145,15 +147,15 @@ def _legality(job: Job, asked: ManyRequest) -> str | Rejected:
     return legality(job, COMMANDS[asked.action](job.id, "", _body(asked)))
 
 
-async def _one(parts: Services, asking: Caller, asked: ManyRequest, job: Job, beside: int) -> Outcome:
+async def _one(services: Services, asking: Caller, asked: ManyRequest, job: Job, beside: int) -> Outcome:
     if _legality(job, asked) == "already" and job.state not in RESTING:
         return _standing(asked, job)  # it is on its way there
     timeout = ANSWER_SECONDS + beside / _JOBS_A_SECOND
     try:
-        return _standing(asked, await carry_out(parts, job, asking, asked.action, _body(asked), timeout))
+        return _standing(asked, await carry_out(services, job, asking, asked.action, _body(asked), timeout))
     except ApiError as error:
         recorded = error.details.get("recorded", False)
-        return _outcome(parts.view.jobs.get(job.id, job), "unanswered" if recorded else "refused", error.message)
+        return _outcome(services.view.jobs.get(job.id, job), "unanswered" if recorded else "refused", error.message)
 
 
 def _standing(asked: ManyRequest, job: Job) -> Outcome:
@@ -162,12 +164,12 @@ def _standing(asked: ManyRequest, job: Job) -> Outcome:
     return _outcome(job, "under_way", waiting_for(job))
 
 
-async def _at_rest(parts: Services, left: Sequence[Outcome], seconds: float) -> dict[str, Outcome]:
+async def _at_rest(services: Services, left: Sequence[Outcome], seconds: float) -> dict[str, Outcome]:
     async def one(outcome: Outcome) -> Outcome:
-        job = await parts.live.until(outcome.id, lambda now: now.state in RESTING, seconds)
+        job = await services.live.until(outcome.id, lambda now: now.state in RESTING, seconds)
         if job is not None:
             return _outcome(job, "done")
-        now = parts.view.jobs.get(outcome.id)
+        now = services.view.jobs.get(outcome.id)
         return outcome if now is None else _outcome(now, "under_way", waiting_for(now))
 
     return {outcome.id: outcome for outcome in await asyncio.gather(*map(one, left))}
@@ -177,10 +179,10 @@ def _outcome(job: Job, outcome: str, message: str | None = None) -> Outcome:
     return Outcome(id=job.id, outcome=outcome, state=job.state, message=message)  # type: ignore[arg-type]
 
 
-def _answer(parts: Services, asked: ManyRequest, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> ManyAnswer:
+def _answer(services: Services, asked: ManyRequest, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> ManyAnswer:
     applied = left = 0
     for job in jobs:
-        done = progress(parts.view.jobs.get(job.id, job), parts.view.lanes(job.id), None)
+        done = progress(services.view.jobs.get(job.id, job), services.view.lanes(job.id), None)
         applied += done.rows_applied
         left += max(0, (done.rows_total or 0) - done.rows_applied - done.rows_failed)
     counts = {name: sum(outcome.outcome == name for outcome in outcomes) for name in _ORDER}

@@ -25,7 +25,7 @@ from api.glance.series import (
     span_of,
 )
 from api.jobs.reading.queries import records_of
-from api.web.services import Services, services
+from api.web.services import Services, services_of
 from runtime.clock import now_ms
 from runtime.text.formatting import iso_time
 from schemas.indices import index_name
@@ -57,7 +57,7 @@ class _Spark:
 class OverTime:
     """Rows over time, and what is kept of them so that pages that ask again and again cost little."""
 
-    parts: Services
+    services: Services
     _known: OrderedDict[str, _Spark] = field(default_factory=OrderedDict)
     _asking: asyncio.Task[None] | None = None
     _marks: OrderedDict[str, tuple[int, list[Mark]]] = field(default_factory=OrderedDict)
@@ -76,10 +76,10 @@ class OverTime:
 
     async def marks(self, job: Job) -> list[Mark]:
         """What happened to a job; its history is read again only once it has grown. Raises as `records_of`."""
-        records = len(self.parts.view.event_offsets(job.id))
+        records = len(self.services.view.event_offsets(job.id))
         known, found = self._marks.get(job.id, (-1, []))
         if known != records:
-            found = marks(await records_of(self.parts, job))
+            found = marks(await records_of(self.services, job))
             self._marks[job.id] = records, found
         self._marks.move_to_end(job.id)
         while len(self._marks) > _KEPT:
@@ -100,7 +100,7 @@ class OverTime:
             for job_id, span in spans.items()
         }
         try:
-            found = await _search(self.parts, {"terms": {"job_id": list(spans)}}, wanted)
+            found = await _search(self.services, {"terms": {"job_id": list(spans)}}, wanted)
         except ApiError:
             found = {}  # the list is true without them; it asks again in a while
         for job in jobs:
@@ -121,7 +121,7 @@ def over_time(request: Request) -> OverTime:
     """The `OverTime` of the app that serves this request."""
     state = request.app.state
     if not hasattr(state, "over_time"):
-        state.over_time = OverTime(services(request))
+        state.over_time = OverTime(services_of(request))
     found: OverTime = state.over_time
     return found
 
@@ -132,12 +132,12 @@ async def series_of(request: Request, job: Job) -> Series:
     Raises:
         ApiError: 503, Elasticsearch or Kafka does not answer.
     """
-    parts, kept = services(request), over_time(request)
+    services, kept = services_of(request), over_time(request)
     span = span_of(job, now_ms(), MOST_POINTS)
     if span is None:
         return _series(job, None, [], [])
     asked = {"time": aggregation(span), "owners": owners_aggregation()}
-    found = await _search(parts, {"term": {"job_id": job.id}}, asked)
+    found = await _search(services, {"term": {"job_id": job.id}}, asked)
     happened = await kept.marks(job) + owner_changes(found.get("owners", {}).get("buckets", []))
     buckets = found.get("time", {}).get("buckets", [])
     if job.state not in RESTING:
@@ -157,14 +157,14 @@ def _series(job: Job, span: Span | None, buckets: Iterable[dict[str, Any]], happ
     )
 
 
-async def _search(parts: Services, query: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+async def _search(services: Services, query: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     """What the aggregations have found in the index ``progress``; nothing: there is no such index.
 
     Raises:
         ApiError: 503, Elasticsearch does not answer.
     """
-    index = index_name(parts.settings.prefix, "progress")
+    index = index_name(services.settings.prefix, "progress")
     body = {"query": query, "size": 0, "aggs": wanted}
-    answer = await parts.documents.search("rows over time are", index, body, seconds=_SECONDS)
+    answer = await services.documents.search("rows over time are", index, body, seconds=_SECONDS)
     found: dict[str, Any] = (answer or {}).get("aggregations", {})
     return found

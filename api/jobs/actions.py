@@ -48,38 +48,38 @@ def refuse_foreign_options(action: str, body: ActionRequest) -> None:
 
 
 async def carry_out(
-    parts: Services, job: Job, caller: Caller, action: str, body: ActionRequest, timeout: float = ANSWER_SECONDS
+    services: Services, job: Job, caller: Caller, action: str, body: ActionRequest, timeout: float = ANSWER_SECONDS
 ) -> Job:
     """Send one of `COMMANDS`; returns the job after it. Raises as `submit`, and ApiError 400."""
     refuse_foreign_options(action, body)
     command = COMMANDS[action](job.id, caller.name, body)
     if action == "rollback" and not body.partial and legality(job, command) == "move":
-        problem = await partial_problem(parts, job)
+        problem = await partial_problem(services, job)
         if problem is not None:
             raise ApiError(409, f"{problem}; ask for that (partial: true; --partial)", {"state": job.state})
-    after = await submit(parts.commands, parts.live, command, timeout)
+    after = await submit(services.commands, services.live, command, timeout)
     if job.draft and action == "terminate" and after.source.path is None:
-        await asyncio.to_thread(DraftFile(parts.settings.storage_root, job.id, None, 0).remove)
+        await asyncio.to_thread(DraftFile(services.settings.storage_root, job.id, None, 0).remove)
     return after
 
 
-async def at_rest(parts: Services, job: Job, action: str, seconds: float) -> tuple[Job, bool]:
+async def at_rest(services: Services, job: Job, action: str, seconds: float) -> tuple[Job, bool]:
     """The job after one of `COMMANDS`, and whether it has reached a resting state within so many seconds."""
     # A resumed job is RUNNING: there is no resting state to wait for.
-    rests = action == "resume" or await parts.live.until(job.id, _rests, seconds) is not None
-    return parts.view.jobs.get(job.id, job), rests
+    rests = action == "resume" or await services.live.until(job.id, _rests, seconds) is not None
+    return services.view.jobs.get(job.id, job), rests
 
 
 def _rests(job: Job) -> bool:
     return job.state in RESTING and not job.purging
 
 
-async def change_rate(parts: Services, job: Job, caller: Caller, body: Rate) -> Job:
+async def change_rate(services: Services, job: Job, caller: Caller, body: Rate) -> Job:
     """Set the job's rate; returns the job after it. Raises as `submit`, and ApiError 400."""
     command = SetRate(job_id=job.id, by=caller.name, reason=body.reason, rows_per_second=body.rows_per_second)
-    return await submit(parts.commands, parts.live, command)
+    return await submit(services.commands, services.live, command)
 
 
-async def announce_end(parts: Services, job: Job, caller: Caller, body: InputEnd) -> Job:
+async def announce_end(services: Services, job: Job, caller: Caller, body: InputEnd) -> Job:
     """Announce how many rows come by the inbox; returns the job after it. Raises as `submit`."""
-    return await submit(parts.commands, parts.live, InputEnded(job_id=job.id, rows=body.rows, by=caller.name))
+    return await submit(services.commands, services.live, InputEnded(job_id=job.id, rows=body.rows, by=caller.name))

@@ -21,22 +21,22 @@ CONNECTION_LIMITS = (
 count before it is known who sends a request."""
 
 
-async def limits_of(parts: Services, organisation: str) -> LimitList:
+async def limits_of(services: Services, organisation: str) -> LimitList:
     """What this organisation may use, and what it uses."""
-    quotas = parts.catalog.quotas.of(organisation)
-    usage = parts.view.usages.of(organisation)
-    jobs = [job for job in parts.view.jobs.open.values() if job.organisation == organisation]
+    quotas = services.catalog.quotas.of(organisation)
+    usage = services.view.usages.of(organisation)
+    jobs = [job for job in services.view.jobs.open.values() if job.organisation == organisation]
     used = {
         "jobs_running": usage.running,
         "jobs_queued": usage.queued,
         "drafts": usage.drafts,
-        "stored_bytes": usage.stored_bytes + await drafts_bytes(parts.settings.storage_root, jobs),
+        "stored_bytes": usage.stored_bytes + await drafts_bytes(services.settings.storage_root, jobs),
         "inbox_rows": usage.inbox_rows,
-        "event_streams": parts.streams[organisation],
-        "keys": counted_for(parts.principals.feed.registry.usable_keys(now_ms()), organisation),
-        "sessions": counted_for(open_sessions(parts.principals, now_ms()), organisation),
-        "mappings": await parts.mappings.count(organisation),
-        "webhooks": len(parts.webhooks.webhooks.of(organisation)),
+        "event_streams": services.streams[organisation],
+        "keys": counted_for(services.principals.feed.registry.usable_keys(now_ms()), organisation),
+        "sessions": counted_for(open_sessions(services.principals, now_ms()), organisation),
+        "mappings": await services.mappings.count(organisation),
+        "webhooks": len(services.webhooks.webhooks.of(organisation)),
     }
     own = [
         LimitView(
@@ -54,7 +54,7 @@ async def limits_of(parts: Services, organisation: str) -> LimitList:
     common = [
         LimitView(
             name=name,
-            most=getattr(parts.settings, name),
+            most=getattr(services.settings, name),
             unit=unit,
             used=None,
             setting=f"SLUICE_{name.upper()}",

@@ -16,7 +16,7 @@ from api.pages.fields import fields_of
 from api.pages.job import live
 from api.web.parsing import values_as
 from api.web.routing import Handler
-from api.web.services import caller, services, visible_job
+from api.web.services import caller, services_of, visible_job
 from schemas.job import Job
 
 
@@ -28,7 +28,7 @@ def acting(action: str) -> Handler:
         asked = {"keep_rows": fields.get("rows") == "keep", "force": "force" in fields, "partial": "partial" in fields}
         values = {"reason": reason_in(fields), "resume_at": time_in_form(fields, "resume_at"), **asked}
         body = values_as(values, ActionRequest)
-        return _job(request, await carry_out(services(request), job, caller(request), action, body))
+        return _job(request, await carry_out(services_of(request), job, caller(request), action, body))
 
     return handler
 
@@ -37,7 +37,7 @@ async def set_rate(request: Request) -> Response:
     """Set or lift the most rows a second."""
     job, fields = await visible_job(request), await fields_of(request)
     body = values_as({"rows_per_second": rate_in(fields), "reason": reason_in(fields)}, Rate)
-    return _job(request, await change_rate(services(request), job, caller(request), body))
+    return _job(request, await change_rate(services_of(request), job, caller(request), body))
 
 
 async def start(request: Request) -> Response:
@@ -45,18 +45,18 @@ async def start(request: Request) -> Response:
     job, fields = await visible_job(request), await fields_of(request)
     body = values_as({"reason": reason_in(fields)}, Start)
     if is_draft(job):
-        return _job(request, await start_draft(request, services(request), job, caller(request), body))
-    real, _ = await start_real(services(request), job, caller(request), body)
+        return _job(request, await start_draft(request, services_of(request), job, caller(request), body))
+    real, _ = await start_real(services_of(request), job, caller(request), body)
     return rendering.go_to(request, f"/jobs/{real.id}")
 
 
 async def retry_errors(request: Request) -> Response:
     """Apply corrected rows."""
     job = await visible_job(request)
-    return _job(request, await take_corrections(request, services(request), job, caller(request), None, form=True))
+    return _job(request, await take_corrections(request, services_of(request), job, caller(request), None, form=True))
 
 
 def _job(request: Request, job: Job) -> Response:
     if not rendering.wants_fragment(request):
         return rendering.go_to(request, f"/jobs/{job.id}")
-    return live(request, services(request).view.jobs.get(job.id, job))
+    return live(request, services_of(request).view.jobs.get(job.id, job))

@@ -21,7 +21,7 @@ from api.jobs.reading.downloads import changes_file, errors_csv, result_file, un
 from api.jobs.reading.undone import BUCKETS
 from api.pages.access.gate import HEADERS
 from api.web.responses import json_answer, refusal_response
-from api.web.services import caller, services, visible_job
+from api.web.services import caller, services_of, visible_job
 
 STATIC: Final = Path(__file__).parent.parent / "static"
 
@@ -48,41 +48,41 @@ def _etag(path: str, modified_ns: int, size: int) -> str:
 
 async def send_errors_csv(request: Request) -> Response:
     """All of a job's row errors, as CSV."""
-    return await errors_csv(services(request), await visible_job(request))
+    return await errors_csv(services_of(request), await visible_job(request))
 
 
 async def send_changes_csv(request: Request) -> Response:
     """All that a dry run would change, as CSV."""
-    return await changes_file(services(request), await visible_job(request))
+    return await changes_file(services_of(request), await visible_job(request))
 
 
 async def send_undone_csv(request: Request) -> Response:
     """What a rollback has done with each row, as CSV."""
-    return await undone_file(services(request), await visible_job(request), BUCKETS)
+    return await undone_file(services_of(request), await visible_job(request), BUCKETS)
 
 
 async def send_result(request: Request) -> Response:
     """The CSV that an export made."""
-    job, storage = await visible_job(request), services(request).storage
+    job, storage = await visible_job(request), services_of(request).storage
     return await result_file(storage, job, request.headers, request.method == "HEAD")
 
 
 async def draft_offset(request: Request) -> Response:
     """How much of the file of a draft has come, for the page's script; a refusal is JSON."""
-    job, parts = await visible_job(request), services(request)
+    job, services = await visible_job(request), services_of(request)
     try:
-        require_draft(job, parts)
+        require_draft(job, services)
     except ApiError as error:
         return refusal_response(error)
-    return json_answer(file_part(parts, job, draft_file(parts, job).size()))
+    return json_answer(file_part(services, job, draft_file(services, job).size()))
 
 
 async def take_draft_part(request: Request) -> Response:
     """The next part of the file of a draft, from the page's script; a refusal is JSON."""
-    job, parts = await visible_job(request), services(request)
+    job, services = await visible_job(request), services_of(request)
     text = request.headers.get("upload-offset", "")
     offset = int(text) if text.isascii() and text.isdigit() and len(text) < 17 else -1
     try:
-        return json_answer(file_part(parts, job, await take_part(parts, job, caller(request), offset, request)))
+        return json_answer(file_part(services, job, await take_part(services, job, caller(request), offset, request)))
     except ApiError as error:
         return refusal_response(error)

@@ -32,7 +32,7 @@ from api.pages.words import (
     tone,
     written,
 )
-from api.web.services import Services, caller, services, visible_job
+from api.web.services import Services, caller, services_of, visible_job
 from runtime.clock import now_ms
 from schemas.ids import job_id_for_start
 from schemas.job import ENDED, RESTING, Job
@@ -50,13 +50,13 @@ async def show_job(request: Request) -> Response:
 
 async def show_live(request: Request) -> Response:
     """What moves: progress, lanes, what is waited for; all the rest, if the page has another state (``seen``)."""
-    job, parts, seen = await visible_job(request), services(request), request.query_params
-    return live(request, job, seen=seen.get("seen"), told=seen.get("told") != newest_record(parts, job))
+    job, services, seen = await visible_job(request), services_of(request), request.query_params
+    return live(request, job, seen=seen.get("seen"), told=seen.get("told") != newest_record(services, job))
 
 
 async def watch_job(request: Request) -> Response:
     """The same events as those of REST, for the page's script."""
-    return event_source(services(request), await visible_job(request))
+    return event_source(services_of(request), await visible_job(request))
 
 
 def live(request: Request, job: Job, *, seen: str | None = None, told: bool = True) -> Response:
@@ -74,10 +74,10 @@ def live(request: Request, job: Job, *, seen: str | None = None, told: bool = Tr
 
 def shown(request: Request, job: Job) -> dict[str, Any]:
     """What the templates of a job are given."""
-    parts = services(request)
-    view = job_view(job, parts.view, now_ms())
-    kind = parts.catalog.operations.get(job.operation)
-    real = real_of(parts, job)
+    services = services_of(request)
+    view = job_view(job, services.view, now_ms())
+    kind = services.catalog.operations.get(job.operation)
+    real = real_of(services, job)
     return {
         "job": view,
         "title": title(view, kind),
@@ -90,11 +90,11 @@ def shown(request: Request, job: Job) -> dict[str, Any]:
         "format": written(view),
         "columns": columns(view),
         "options": options(view),
-        "offers": sorted(available_actions(job, parts.catalog, caller(request).role)),
+        "offers": sorted(available_actions(job, services.catalog, caller(request).role)),
         "who": caller(request).name,
-        "keyless": not parts.settings.api_require_key and caller(request).session is None,
+        "keyless": not services.settings.api_require_key and caller(request).session is None,
         "reads_only": not caller(request).role.covers(Role.OPERATOR),
-        "newest": newest_record(parts, job),
+        "newest": newest_record(services, job),
         "moving": job.state not in RESTING,
         "ended": job.state in ENDED,
         "file": makes_file(job, kind),
@@ -111,9 +111,9 @@ def lane_rows(view: JobView) -> int:
     return max(1, fullest, (total or 0) // max(1, len(view.lanes)))
 
 
-def real_of(parts: Services, job: Job) -> Job | None:
+def real_of(services: Services, job: Job) -> Job | None:
     """The real job that was made of a dry run; None: there is none."""
-    return parts.view.jobs.get(job_id_for_start(job.id))
+    return services.view.jobs.get(job_id_for_start(job.id))
 
 
 def mark(job: Job, values: dict[str, Any]) -> str:
@@ -123,16 +123,16 @@ def mark(job: Job, values: dict[str, Any]) -> str:
     return f"{job.epoch}-{job.run}-{sha256(text.encode()).hexdigest()[:16]}"
 
 
-def newest_record(parts: Services, job: Job) -> str:
+def newest_record(services: Services, job: Job) -> str:
     """The offset of the newest record of the history; empty: there is none."""
-    return "".join(map(str, parts.view.event_offsets(job.id)[-1:]))
+    return "".join(map(str, services.view.event_offsets(job.id)[-1:]))
 
 
 async def show_preview(request: Request) -> Response:
     """What a dry run has found."""
 
-    async def found(parts: Services, job: Job) -> dict[str, Any]:
-        preview = await preview_of(parts, job)
+    async def found(services: Services, job: Job) -> dict[str, Any]:
+        preview = await preview_of(services, job)
         names = [name for name in preview.rows[0].document if name != "sluice"] if preview.rows else []
         return {"preview": preview, "names": names}
 
@@ -142,8 +142,8 @@ async def show_preview(request: Request) -> Response:
 async def show_undone(request: Request) -> Response:
     """What a rollback has done: counts, and the first rows whose documents are not as before."""
 
-    async def found(parts: Services, job: Job) -> dict[str, Any]:
-        return {"undone": await undone_page(parts, job, ("kept", "failed"), _UNDONE_SHOWN, None)}
+    async def found(services: Services, job: Job) -> dict[str, Any]:
+        return {"undone": await undone_page(services, job, ("kept", "failed"), _UNDONE_SHOWN, None)}
 
     return await part_of_job(request, "undone.html", found)
 
@@ -151,9 +151,11 @@ async def show_undone(request: Request) -> Response:
 async def show_history(request: Request) -> Response:
     """The audit trail, newest first."""
 
-    async def found(parts: Services, job: Job) -> dict[str, Any]:
+    async def found(services: Services, job: Job) -> dict[str, Any]:
         return {
-            "entries": [{"entry": entry, "text": happened(entry)} for entry in reversed(await history_of(parts, job))]
+            "entries": [
+                {"entry": entry, "text": happened(entry)} for entry in reversed(await history_of(services, job))
+            ]
         }
 
     return await part_of_job(request, "history.html", found)
@@ -163,10 +165,10 @@ async def part_of_job(
     request: Request, template: str, found: Callable[[Services, Job], Awaitable[dict[str, Any]]]
 ) -> Response:
     """Answer with the part alone to htmx, and with a page around it to a browser without scripts."""
-    job, parts = await visible_job(request), services(request)
+    job, services = await visible_job(request), services_of(request)
     values, problem, again = {}, None, False
     try:
-        values = await found(parts, job)
+        values = await found(services, job)
     except RemovedError as error:
         problem = error.message
     except ApiError as error:

@@ -25,7 +25,7 @@ from api.pages.glance.drawing import spark
 from api.pages.glance.head import head
 from api.pages.start_forms import start_forms
 from api.pages.words import counts, percent, title, tone
-from api.web.services import caller, services
+from api.web.services import caller, services_of
 from control.creation.admission import Catalog
 from runtime.clock import now_ms
 from schemas.job import ENDED, Job, State
@@ -40,7 +40,7 @@ _FILTERS = ("state", "operation", "organisation")
 
 async def show_list(request: Request) -> Response:
     """The start page: the jobs, and the forms."""
-    catalog, own = services(request).catalog, caller(request).organisations
+    catalog, own = services_of(request).catalog, caller(request).organisations
     return rendering.page(
         request,
         "list.html",
@@ -50,7 +50,7 @@ async def show_list(request: Request) -> Response:
         operations=sorted(catalog.operations),
         forms=start_forms(catalog),
         mappings=await _mappings(request),
-        addresses=bool(services(request).settings.source_prefixes),
+        addresses=bool(services_of(request).settings.source_prefixes),
         organisations=None if own is None else sorted(own),
         limits=await _limits(request),
         # Idempotency keys: a form that is sent twice makes one job.
@@ -60,10 +60,10 @@ async def show_list(request: Request) -> Response:
 
 async def _limits(request: Request) -> list[LimitList]:
     """The limits that something counts against now: of the organisation that the list shows, or of the caller's own."""
-    parts, asking = services(request), caller(request)
+    services, asking = services_of(request), caller(request)
     chosen = request.query_params.get("organisation", "").strip()
     shown = [chosen] if chosen else sorted(asking.organisations or ("default",))[:_MOST_LIMITED]
-    lists = [await limits_of(parts, organisation) for organisation in shown if asking.may_see(organisation)]
+    lists = [await limits_of(services, organisation) for organisation in shown if asking.may_see(organisation)]
     return [replace(one, limits=[limit for limit in one.limits if limit.used is not None]) for one in lists]
 
 
@@ -72,7 +72,7 @@ async def _mappings(request: Request) -> list[MappingName]:
     asking = caller(request)
     try:
         async with asyncio.timeout(_MAPPINGS_SECONDS):
-            found = await services(request).mappings.names(asking.organisations)
+            found = await services_of(request).mappings.names(asking.organisations)
     except (ApiError, TimeoutError):
         return []
     return [mapping for mapping in found if asking.may_see(mapping.organisation)]
@@ -86,21 +86,23 @@ async def show_jobs(request: Request) -> Response:
 
 
 async def _jobs(request: Request) -> dict[str, Any]:
-    parts = services(request)
+    services = services_of(request)
     given = {name: text for name in (*_FILTERS, "after") if (text := request.query_params.get(name, "").strip())}
-    query: Query = query_of([*given.items(), ("limit", str(_LIMIT))], parts.catalog.operations, caller(request).scope)
-    jobs, following = await page_of_all(parts, query, caller(request))
+    query: Query = query_of(
+        [*given.items(), ("limit", str(_LIMIT))], services.catalog.operations, caller(request).scope
+    )
+    jobs, following = await page_of_all(services, query, caller(request))
     now = now_ms()
     sparks = await over_time(request).sparklines(jobs)
     rows = [
-        {**_row(job, job_view(job, parts.view, now), parts.catalog), "spark": spark(sparks.get(job.id, ()))}
+        {**_row(job, job_view(job, services.view, now), services.catalog), "spark": spark(sparks.get(job.id, ()))}
         for job in jobs
     ]
     chosen = {name: given[name] for name in _FILTERS if name in given}
     return {
         "jobs": rows,
         "may_start": caller(request).role.covers(Role.OPERATOR),
-        "caught_up": parts.live.caught_up,
+        "caught_up": services.live.caught_up,
         "chosen": chosen,
         "here": urlencode(given),
         "newest": f"/?{urlencode(chosen)}" if "after" in given else None,

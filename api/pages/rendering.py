@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api.pages.words import cell, moment, state_name
 from api.web.auth import Caller
-from api.web.services import services
+from api.web.services import services_of
 from runtime.text.formatting import duration, iso_time, number, size
 from schemas.policies.principals import Role
 
@@ -27,7 +27,7 @@ def wants_fragment(request: Request) -> bool:
 def page(request: Request, template: str, code: int = 200, **values: Any) -> Response:
     """A whole page."""
     user: Caller | None = getattr(request.state, "caller", None)
-    keyless = not services(request).settings.api_require_key
+    keyless = not services_of(request).settings.api_require_key
     common = {"user": user, "may": _powers(user), "keyless": keyless}
     return HTMLResponse(html_of(template, **{**common, **values}), code)
 

@@ -14,7 +14,7 @@ from api.pages import rendering
 from api.pages.fields import fields_of
 from api.web.parsing import values_as
 from api.web.routing import Handler
-from api.web.services import asking_of, caller, services
+from api.web.services import asking_of, caller, services_of
 from api.webhooks.managing import (
     deliveries_of,
     make_webhook,
@@ -46,14 +46,14 @@ async def show_webhooks(request: Request) -> Response:
 
 async def create_webhook(request: Request) -> Response:
     """Make a webhook, and show its secret: this one answer has it."""
-    fields, parts = await fields_of(request), services(request)
+    fields, services = await fields_of(request), services_of(request)
     once = fields.get("once", "")
     if not re.match(WEBHOOK_ID_PATTERN, once):
         raise invalid("this form can't be read; open the page anew")
-    await parts.webhooks.caught_up()
+    await services.webhooks.caught_up()
     try:
         body = values_as(_wanted(fields), WebhookRequest)
-        made = await make_webhook(parts.webhooks, asking_of(request), body, once)
+        made = await make_webhook(services.webhooks, asking_of(request), body, once)
     except ApiError as error:
         if error.code not in (400, 403, 409, 429):
             raise
@@ -62,24 +62,24 @@ async def create_webhook(request: Request) -> Response:
 
 
 async def _delete(request: Request) -> Response:
-    await remove_webhook(services(request).webhooks, asking_of(request), (await _named(request)).id)
+    await remove_webhook(services_of(request).webhooks, asking_of(request), (await _named(request)).id)
     return RedirectResponse("/webhooks", 303)
 
 
 async def _secret(request: Request) -> Response:
-    made = await renew_secret(services(request).webhooks, asking_of(request), (await _named(request)).id)
+    made = await renew_secret(services_of(request).webhooks, asking_of(request), (await _named(request)).id)
     return await _page(request, made=made)
 
 
 async def _test(request: Request) -> Response:
-    webhook, parts = await _named(request), services(request)
-    return await _page(request, tried=(webhook, await parts.trials.run(parts.webhooks, webhook)))
+    webhook, services = await _named(request), services_of(request)
+    return await _page(request, tried=(webhook, await services.trials.run(services.webhooks, webhook)))
 
 
 async def _redeliver(request: Request) -> Response:
     webhook = await _named(request)
     event_id = (await fields_of(request)).get("event_id") or None
-    await redeliver(services(request).webhooks, webhook, event_id)
+    await redeliver(services_of(request).webhooks, webhook, event_id)
     return RedirectResponse("/webhooks", 303)
 
 
@@ -88,7 +88,7 @@ ACTIONS: Final[dict[str, Handler]] = {"delete": _delete, "secret": _secret, "tes
 
 
 async def _named(request: Request) -> Webhook:
-    store = services(request).webhooks
+    store = services_of(request).webhooks
     await store.caught_up()
     return visible_webhook(store, caller(request), request.path_params["webhook_id"])
 
@@ -115,10 +115,10 @@ async def _page(
     given: dict[str, str] | None = None,
     tried: tuple[Webhook, TestView] | None = None,
 ) -> Response:
-    parts, asking = services(request), caller(request)
-    store = parts.webhooks
+    services, asking = services_of(request), caller(request)
+    store = services.webhooks
     await store.caught_up()
-    patience = patience_ms(parts.settings)
+    patience = patience_ms(services.settings)
     shown: list[tuple[WebhookView, list[DeliveryView]]] = []
     for view in webhooks_of(store, asking, None).webhooks:
         newest = deliveries_of(store, store.webhooks.all[view.id], None, _SHOWN, patience)
@@ -137,6 +137,6 @@ async def _page(
         own=asking.own_organisation or "",
         states=[state.value for state in State],
         events=list(get_args(EventType)),
-        operations=sorted(parts.catalog.operations),
-        hours=parts.settings.webhook_retry_hours,
+        operations=sorted(services.catalog.operations),
+        hours=services.settings.webhook_retry_hours,
     )

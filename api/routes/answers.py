@@ -16,13 +16,13 @@ JOBS: Final = "/v1/jobs"
 JOB: Final = f"{JOBS}/{{job_id}}"
 
 
-def job_answer(parts: Services, job: Job, code: int = 200, waiting_for: str | None = None) -> Response:
+def job_answer(services: Services, job: Job, code: int = 200, waiting_for: str | None = None) -> Response:
     """The job as it is now."""
-    return json_answer(job_view(job, parts.view, now_ms(), waiting_for), code)
+    return json_answer(job_view(job, services.view, now_ms(), waiting_for), code)
 
 
-def made_answer(parts: Services, job: Job, code: int = 201) -> Response:
+def made_answer(services: Services, job: Job, code: int = 201) -> Response:
     """A new job, with its path in the Location header."""
-    answer = job_answer(parts, job, code)
+    answer = job_answer(services, job, code)
     answer.headers["Location"] = JOB.format(job_id=job.id)
     return answer

@@ -22,7 +22,7 @@ from api.routes.answers import JOB, job_answer, made_answer
 from api.web.bodies import short_body
 from api.web.parsing import body_as
 from api.web.routing import CSV, Answer, Body, Endpoint, Handler, Parameter, Part, refusal
-from api.web.services import caller, services, visible_job
+from api.web.services import caller, services_of, visible_job
 from schemas import bounds
 from schemas.policies.principals import Role
 
@@ -40,15 +40,15 @@ def commanding(action: str) -> Handler:
 
     async def command_job(request: Request) -> Response:
         """Send the command; with ``?wait=SECONDS``, wait for the state in which the job rests."""
-        job, parts = await visible_job(request), services(request)
+        job, services = await visible_job(request), services_of(request)
         wait = wait_seconds(request)
         body = body_as(await short_body(request), ActionRequest)
-        with parts.waiting.granted(caller(request).bucket, wait) as seconds:
-            job = await carry_out(parts, job, caller(request), action, body, max(ANSWER_SECONDS, seconds))
+        with services.waiting.granted(caller(request).bucket, wait) as seconds:
+            job = await carry_out(services, job, caller(request), action, body, max(ANSWER_SECONDS, seconds))
             if wait is None:
-                return job_answer(parts, job, 202)
-            job, rests = await at_rest(parts, job, action, seconds)
-        return job_answer(parts, job, 200) if rests else job_answer(parts, job, 202, waiting_for(job))
+                return job_answer(services, job, 202)
+            job, rests = await at_rest(services, job, action, seconds)
+        return job_answer(services, job, 200) if rests else job_answer(services, job, 202, waiting_for(job))
 
     return command_job
 
@@ -69,33 +69,33 @@ def wait_seconds(request: Request) -> float | None:
 
 async def set_rate(request: Request) -> Response:
     """Set or lift the most rows a second."""
-    job, parts = await visible_job(request), services(request)
+    job, services = await visible_job(request), services_of(request)
     body = body_as(await short_body(request), Rate)
-    return job_answer(parts, await change_rate(parts, job, caller(request), body))
+    return job_answer(services, await change_rate(services, job, caller(request), body))
 
 
 async def end_input(request: Request) -> Response:
     """Say how many rows come by the inbox; the job ends once it has them."""
-    job, parts = await visible_job(request), services(request)
+    job, services = await visible_job(request), services_of(request)
     body = body_as(await short_body(request), InputEnd)
-    return job_answer(parts, await announce_end(parts, job, caller(request), body), 202)
+    return job_answer(services, await announce_end(services, job, caller(request), body), 202)
 
 
 async def start_job(request: Request) -> Response:
     """Start a draft, or make the real job of a dry run; a second start answers with the job of the first."""
-    job, parts = await visible_job(request), services(request)
+    job, services = await visible_job(request), services_of(request)
     body, _ = options_body_as(await short_body(request), Start)
     if is_draft(job):
-        return job_answer(parts, await start_draft(request, parts, job, caller(request), body))
-    real, made = await start_real(parts, job, caller(request), body)
-    return made_answer(parts, real, 201 if made else 200)
+        return job_answer(services, await start_draft(request, services, job, caller(request), body))
+    real, made = await start_real(services, job, caller(request), body)
+    return made_answer(services, real, 201 if made else 200)
 
 
 async def retry_errors(request: Request) -> Response:
     """Apply the rows of a corrected ``errors.csv``."""
-    job, parts = await visible_job(request), services(request)
-    job = await take_corrections(request, parts, job, caller(request), request.query_params.get(_REASON.name))
-    return job_answer(parts, job, 202)
+    job, services = await visible_job(request), services_of(request)
+    job = await take_corrections(request, services, job, caller(request), request.query_params.get(_REASON.name))
+    return job_answer(services, job, 202)
 
 
 _NOT_NOW: Final = refusal(409, "Not possible in this state; the message says when it is")

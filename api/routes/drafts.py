@@ -15,7 +15,7 @@ from api.models.jobs import FilePart
 from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable
-from api.web.services import caller, services, visible_job
+from api.web.services import caller, services_of, visible_job
 from schemas.policies.principals import Role
 
 FILE: Final = f"{JOB}/file"
@@ -26,9 +26,9 @@ _SAID: Final = {_OFFSET: "Bytes that have come: the next part begins here"}
 
 async def get_file(request: Request) -> Response:
     """How much of the file has come."""
-    job, parts = await visible_job(request), services(request)
-    require_draft(job, parts)
-    part = file_part(parts, job, draft_file(parts, job).size())
+    job, services = await visible_job(request), services_of(request)
+    require_draft(job, services)
+    part = file_part(services, job, draft_file(services, job).size())
     answer = json_answer(part)
     answer.headers.update({**_TUS, _OFFSET: str(part.offset)})
     if part.bytes is not None:
@@ -38,13 +38,13 @@ async def get_file(request: Request) -> Response:
 
 async def append_file(request: Request) -> Response:
     """Append the request's body to the part of the file that was received."""
-    job, parts = await visible_job(request), services(request)
+    job, services = await visible_job(request), services_of(request)
     text = request.headers.get(_OFFSET.lower(), "")
     if not (text.isascii() and text.isdigit() and len(text) < 17):
         raise invalid(
             f"the header {_OFFSET} says where the part begins: the number that HEAD {request.url.path} answers"
         )
-    size = await take_part(parts, job, caller(request), int(text), request)
+    size = await take_part(services, job, caller(request), int(text), request)
     return Response(status_code=204, headers={**_TUS, _OFFSET: str(size)})
 
 

@@ -15,7 +15,7 @@ from api.models.requests import Estimate, EstimateRequest
 from api.web.bodies import short_body
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, refusal, unavailable
-from api.web.services import caller, caught_up, services
+from api.web.services import caller, caught_up, services_of
 from runtime.clock import now_ms
 from schemas.ids import new_job_id
 from schemas.policies.principals import Role
@@ -23,11 +23,11 @@ from schemas.policies.principals import Role
 
 async def estimate_export(request: Request) -> Response:
     """The number of rows and the size of an export that is not started."""
-    parts, asking = services(request), caller(request)
+    services, asking = services_of(request), caller(request)
     asked, _ = options_body_as(await short_body(request), EstimateRequest)
-    await caught_up(parts)
-    admission = Admission(new_job_id(now_ms(), secrets.randbits(35)), asking, parts.catalog)
-    return json_answer(await estimate_of(parts, admission, asked))
+    await caught_up(services)
+    admission = Admission(new_job_id(now_ms(), secrets.randbits(35)), asking, services.catalog)
+    return json_answer(await estimate_of(services, admission, asked))
 
 
 ENDPOINTS: Final = (

@@ -14,14 +14,14 @@ from api.glance.rows_over_time import series_of
 from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import Answer, Endpoint, refusal
-from api.web.services import services, visible_job
+from api.web.services import services_of, visible_job
 from schemas.policies.principals import Role
 
 
 async def get_error_groups(request: Request) -> Response:
     """A job's row errors by column and reason."""
-    job, parts = await visible_job(request), services(request)
-    return json_answer(await groups_of(parts, job))
+    job, services = await visible_job(request), services_of(request)
+    return json_answer(await groups_of(services, job))
 
 
 async def get_series(request: Request) -> Response:
@@ -31,8 +31,8 @@ async def get_series(request: Request) -> Response:
 
 async def get_report(request: Request) -> Response:
     """What was asked of a job, and what came of it."""
-    job, parts = await visible_job(request), services(request)
-    return json_answer(await report_of(parts, job))
+    job, services = await visible_job(request), services_of(request)
+    return json_answer(await report_of(services, job))
 
 
 ENDPOINTS: Final = (

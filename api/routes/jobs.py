@@ -19,7 +19,7 @@ from api.models.requests import JobRequest
 from api.routes.answers import JOB, JOBS, job_answer, made_answer
 from api.web.responses import encoded_answer
 from api.web.routing import CSV, Answer, Body, Endpoint, Parameter, Part, refusal, unavailable
-from api.web.services import caller, caught_up, services, visible_job
+from api.web.services import caller, caught_up, services_of, visible_job
 from schemas.bounds import MOST_KEY
 from schemas.job import Options, State
 from schemas.policies.principals import Role
@@ -31,27 +31,27 @@ _LAST_ID: Final = Parameter(
 
 async def list_jobs(request: Request) -> Response:
     """A page of jobs."""
-    parts, requester = services(request), caller(request)
-    query = query_of(request.query_params.multi_items(), parts.catalog.operations, requester.scope)
-    await caught_up(parts)
-    return encoded_answer(await job_page(parts, query, requester))
+    services, requester = services_of(request), caller(request)
+    query = query_of(request.query_params.multi_items(), services.catalog.operations, requester.scope)
+    await caught_up(services)
+    return encoded_answer(await job_page(services, query, requester))
 
 
 async def create_job(request: Request) -> Response:
     """Make a job."""
-    parts = services(request)
-    return made_answer(parts, await job_of(request, parts, caller(request)))
+    services = services_of(request)
+    return made_answer(services, await job_of(request, services, caller(request)))
 
 
 async def get_job(request: Request) -> Response:
     """One job."""
-    return job_answer(services(request), await visible_job(request))
+    return job_answer(services_of(request), await visible_job(request))
 
 
 async def watch_job(request: Request) -> Response:
     """The job at once, then each change of its state as it comes and its progress at most four times a second."""
     last_id = request.headers.get(_LAST_ID.name)
-    return event_source(services(request), await visible_job(request), last_id)
+    return event_source(services_of(request), await visible_job(request), last_id)
 
 
 ENDPOINTS: Final = (

@@ -24,7 +24,7 @@ from api.web.bodies import short_body
 from api.web.parsing import body_as
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable
-from api.web.services import address_of, caller, services
+from api.web.services import address_of, caller, services_of
 from runtime.text.formatting import iso_time
 from schemas.policies.principals import KeyId, Role
 from schemas.policies.security import SecurityEvent
@@ -35,31 +35,33 @@ _EVENTS_LIMIT: Final = 100
 
 async def create_key(request: Request) -> Response:
     """Make a key."""
-    parts, asking = services(request), caller(request)
+    services, asking = services_of(request), caller(request)
     body = body_as(await short_body(request), KeyRequest)
-    made = await make_key(parts.principals, parts.audit, parts.catalog.quotas, asking, address_of(request), body)
+    made = await make_key(
+        services.principals, services.audit, services.catalog.quotas, asking, address_of(request), body
+    )
     return json_answer(made, 201, {"Location": f"/v1/keys/{made.id}", "Cache-Control": "no-store"})
 
 
 async def list_keys(request: Request) -> Response:
     """The keys that the caller may manage."""
-    await services(request).authenticator.caught_up()
-    return json_answer(KeyList(keys=keys_of(services(request).principals, caller(request))))
+    await services_of(request).authenticator.caught_up()
+    return json_answer(KeyList(keys=keys_of(services_of(request).principals, caller(request))))
 
 
 async def delete_key(request: Request) -> Response:
     """Revoke a key."""
-    parts, asking = services(request), caller(request)
-    await parts.authenticator.caught_up()
+    services, asking = services_of(request), caller(request)
+    await services.authenticator.caught_up()
     key_id = request.path_params["key_id"]
-    return json_answer(await revoke_key(parts.principals, parts.audit, asking, address_of(request), key_id))
+    return json_answer(await revoke_key(services.principals, services.audit, asking, address_of(request), key_id))
 
 
 async def list_security_events(request: Request) -> Response:
     """The newest security events."""
-    parts, text = services(request), request.query_params.get(_LIMIT.name)
+    services, text = services_of(request), request.query_params.get(_LIMIT.name)
     limit = _EVENTS_LIMIT if text is None else whole_number(_LIMIT.name, text, 1, KEPT)
-    found = parts.audit.newest(caller(request), limit)
+    found = services.audit.newest(caller(request), limit)
     return json_answer(SecurityEventList(events=[event_view(event) for event in found]))
 
 

@@ -12,7 +12,7 @@ from api.jobs.limits import limits_of
 from api.models.installation import LimitList
 from api.web.responses import json_answer
 from api.web.routing import Answer, Endpoint, Parameter, refusal, unavailable
-from api.web.services import caller, caught_up, services
+from api.web.services import caller, caught_up, services_of
 from control.creation.admission import is_organisation
 from schemas.policies.principals import Role
 
@@ -21,7 +21,7 @@ _ORGANISATION: Final = Parameter("organisation", "Whose; left out: the caller's 
 
 async def get_limits(request: Request) -> Response:
     """The limits of an organisation."""
-    parts, asking = services(request), caller(request)
+    services, asking = services_of(request), caller(request)
     strange = next((name for name in request.query_params if name != _ORGANISATION.name), None)
     if strange is not None:
         raise invalid(f"the parameter {strange[:80]!r} is not known; use {_ORGANISATION.name}")
@@ -32,8 +32,8 @@ async def get_limits(request: Request) -> Response:
         raise invalid(f"organisation {organisation[:80]!r} is not a name that can be used")
     if not asking.may_see(organisation):
         raise ApiError(404, f"there is no organisation {organisation[:80]!r} that you may see")
-    await caught_up(parts)
-    return json_answer(await limits_of(parts, organisation))
+    await caught_up(services)
+    return json_answer(await limits_of(services, organisation))
 
 
 ENDPOINTS: Final = (

@@ -15,18 +15,18 @@ from api.web.bodies import short_body
 from api.web.parsing import body_as
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, unavailable
-from api.web.services import caller, caught_up, services
+from api.web.services import caller, caught_up, services_of
 from schemas.policies.principals import Role
 
 
 async def act_on_jobs(request: Request) -> Response:
     """Send the command for each of the jobs; with ``?wait=SECONDS``, wait until they rest."""
-    parts, asking = services(request), caller(request)
-    await caught_up(parts)
+    services, asking = services_of(request), caller(request)
+    await caught_up(services)
     wait = wait_seconds(request)
     asked = body_as(await short_body(request), ManyRequest)
-    with parts.waiting.granted(asking.bucket, wait) as seconds:
-        answer = await act_on_many(parts, asking, asked, seconds)
+    with services.waiting.granted(asking.bucket, wait) as seconds:
+        answer = await act_on_many(services, asking, asked, seconds)
     return json_answer(answer, 202 if answer.under_way or answer.unanswered else 200)
 
 

@@ -16,7 +16,7 @@ from api.models.mappings import MappingBody, MappingList, MappingView
 from api.web.bodies import short_body
 from api.web.responses import json_answer
 from api.web.routing import JSON, Answer, Body, Endpoint, Parameter, refusal, unavailable
-from api.web.services import caller, services
+from api.web.services import caller, services_of
 from control.creation.admission import is_organisation
 from runtime.clock import now_ms
 from schemas import bounds
@@ -37,7 +37,7 @@ async def list_mappings(request: Request) -> Response:
     whose = _organisation(request)
     if not caller(request).may_see(whose):
         return json_answer(MappingList(mappings=[]))
-    pages = services(request).mappings.listed(whose)
+    pages = services_of(request).mappings.listed(whose)
     # The first page is fetched before the answer begins, so that a failure can still become an error status.
     return StreamingResponse(_list(await anext(pages), pages), media_type=JSON)
 
@@ -55,28 +55,28 @@ async def get_mapping(request: Request) -> Response:
     whose, name = _organisation(request), request.path_params["name"]
     if not caller(request).may_see(whose):
         raise no_such_mapping(whose, name)
-    return json_answer(await services(request).mappings.find(whose, name))
+    return json_answer(await services_of(request).mappings.find(whose, name))
 
 
 async def save_mapping(request: Request) -> Response:
     """Keep a mapping under a name."""
-    parts, whose = services(request), _own(request)
+    services, whose = services_of(request), _own(request)
     body, _ = options_body_as(await short_body(request), MappingBody, with_own_names)
     name = request.path_params["name"]
-    view = await parts.mappings.save(
+    view = await services.mappings.save(
         whose,
         name,
         body,
         caller(request).name,
         now_ms(),
-        parts.catalog,
+        services.catalog,
     )
     return json_answer(view)
 
 
 async def remove_mapping(request: Request) -> Response:
     """Forget a mapping."""
-    await services(request).mappings.remove(_own(request), request.path_params["name"])
+    await services_of(request).mappings.remove(_own(request), request.path_params["name"])
     return Response(status_code=204)
 
 

@@ -23,7 +23,7 @@ from api.models.reports import ChangePage, Preview, RowErrorPage, UndonePage
 from api.routes.answers import JOB
 from api.web.responses import json_answer
 from api.web.routing import CSV, Answer, Endpoint, Parameter, refusal, unavailable
-from api.web.services import caller, caught_up, services, visible_job
+from api.web.services import caller, caught_up, services_of, visible_job
 from schemas.policies.principals import Role
 
 _ERRORS_LIMIT = 100
@@ -39,53 +39,53 @@ _OUTCOME: Final = Parameter("outcome", "Only rows with these outcomes", list[Lit
 
 async def get_history(request: Request) -> Response:
     """A job's audit trail."""
-    job, parts = await visible_job(request), services(request)
-    earlier = max(0, len(parts.view.event_offsets(job.id)) - MOST_HISTORY)
-    return json_answer(HistoryPage(job_id=job.id, history=await history_of(parts, job), earlier=earlier))
+    job, services = await visible_job(request), services_of(request)
+    earlier = max(0, len(services.view.event_offsets(job.id)) - MOST_HISTORY)
+    return json_answer(HistoryPage(job_id=job.id, history=await history_of(services, job), earlier=earlier))
 
 
 async def get_errors(request: Request) -> Response:
     """A page of a job's row errors."""
-    job, parts = await visible_job(request), services(request)
+    job, services = await visible_job(request), services_of(request)
     text = request.query_params.get(_LIKE.name)
     like = None if text is None else whole_number(_LIKE.name, text, 0, _LAST_ROW)
-    return json_answer(await errors_of(parts, job, *_page(request), like))
+    return json_answer(await errors_of(services, job, *_page(request), like))
 
 
 async def get_errors_csv(request: Request) -> Response:
     """All of a job's row errors, as CSV."""
-    job, parts = await visible_job(request), services(request)
-    return await errors_csv(parts, job)
+    job, services = await visible_job(request), services_of(request)
+    return await errors_csv(services, job)
 
 
 async def get_preview(request: Request) -> Response:
     """What a dry run has found so far."""
-    job, parts = await visible_job(request), services(request)
-    return json_answer(await preview_of(parts, job))
+    job, services = await visible_job(request), services_of(request)
+    return json_answer(await preview_of(services, job))
 
 
 async def get_changes(request: Request) -> Response:
     """A page of what a dry run would change."""
-    job, parts = await visible_job(request), services(request)
-    return json_answer(await change_page(parts, job, *_page(request)))
+    job, services = await visible_job(request), services_of(request)
+    return json_answer(await change_page(services, job, *_page(request)))
 
 
 async def get_changes_csv(request: Request) -> Response:
     """All that a dry run would change, as CSV."""
-    job, parts = await visible_job(request), services(request)
-    return await changes_file(parts, job)
+    job, services = await visible_job(request), services_of(request)
+    return await changes_file(services, job)
 
 
 async def get_undone(request: Request) -> Response:
     """A page of what a rollback has done."""
-    job, parts = await visible_job(request), services(request)
-    return json_answer(await undone_page(parts, job, _buckets(request), *_page(request)))
+    job, services = await visible_job(request), services_of(request)
+    return json_answer(await undone_page(services, job, _buckets(request), *_page(request)))
 
 
 async def get_undone_csv(request: Request) -> Response:
     """What a rollback has done with each row, as CSV."""
-    job, parts = await visible_job(request), services(request)
-    return await undone_file(parts, job, _buckets(request))
+    job, services = await visible_job(request), services_of(request)
+    return await undone_file(services, job, _buckets(request))
 
 
 def _buckets(request: Request) -> tuple[Bucket, ...]:
@@ -109,22 +109,22 @@ def _page(request: Request) -> tuple[int, int | None]:
 
 async def get_result(request: Request) -> Response:
     """The CSV that an export made."""
-    job, storage = await visible_job(request), services(request).storage
+    job, storage = await visible_job(request), services_of(request).storage
     return await result_file(storage, job, request.headers, request.method == "HEAD")
 
 
 async def list_datasets(request: Request) -> Response:
     """Every dataset, with its columns."""
     caller(request)
-    datasets = services(request).catalog.datasets.values()
+    datasets = services_of(request).catalog.datasets.values()
     return json_answer(DatasetList(datasets=[dataset_view(dataset) for dataset in datasets]))
 
 
 async def get_stats(request: Request) -> Response:
     """Totals over the caller's jobs, and the state of the installation."""
-    parts, requester = services(request), caller(request)
-    await caught_up(parts)
-    return json_answer(await installation(parts, surroundings(request), requester))
+    services, requester = services_of(request), caller(request)
+    await caught_up(services)
+    return json_answer(await installation(services, surroundings(request), requester))
 
 
 _ETAG: Final = {"ETag": "Tells this file from another one"}

@@ -12,7 +12,7 @@ from api.models.installation import Health, Readiness
 from api.web.readiness import control_now
 from api.web.responses import json_answer
 from api.web.routing import Answer, Endpoint
-from api.web.services import services
+from api.web.services import services_of
 
 
 async def healthz(request: Request) -> Response:
@@ -22,9 +22,9 @@ async def healthz(request: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """200 once control works: the view is complete and Kafka answers."""
-    parts = services(request)
+    services = services_of(request)
     control, elasticsearch = await asyncio.gather(
-        control_now(parts.commands, parts.live), parts.elasticsearch_state.get()
+        control_now(services.commands, services.live), services.elasticsearch_state.get()
     )
     body = Readiness(
         ready=control.works,
@@ -37,7 +37,7 @@ async def readyz(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """Metrics in Prometheus' text format."""
-    text = await services(request).metrics.text()
+    text = await services_of(request).metrics.text()
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -14,7 +14,7 @@ from api.web.bodies import short_body
 from api.web.parsing import body_as
 from api.web.responses import json_answer
 from api.web.routing import Answer, Body, Endpoint, Parameter, refusal, unavailable
-from api.web.services import asking_of, caller, services
+from api.web.services import asking_of, caller, services_of
 from api.webhooks.managing import (
     deliveries_of,
     make_webhook,
@@ -56,16 +56,16 @@ _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 async def list_webhooks(request: Request) -> Response:
     """The webhooks that the caller may see."""
-    parts, whose = services(request), request.query_params.get(_WHOSE.name)
+    services, whose = services_of(request), request.query_params.get(_WHOSE.name)
     if whose is not None and not is_organisation(whose):
         raise invalid(f"organisation {whose[:80]!r} is not a name that can be used")
-    await parts.webhooks.caught_up()
-    return json_answer(webhooks_of(parts.webhooks, caller(request), whose))
+    await services.webhooks.caught_up()
+    return json_answer(webhooks_of(services.webhooks, caller(request), whose))
 
 
 async def create_webhook(request: Request) -> Response:
     """Make a webhook."""
-    store = services(request).webhooks
+    store = services_of(request).webhooks
     body = body_as(await short_body(request), WebhookRequest)
     await store.caught_up()
     made = await make_webhook(store, asking_of(request), body)
@@ -74,14 +74,14 @@ async def create_webhook(request: Request) -> Response:
 
 async def get_webhook(request: Request) -> Response:
     """One webhook."""
-    store = services(request).webhooks
+    store = services_of(request).webhooks
     await store.caught_up()
     return json_answer(webhook_view(store, visible_webhook(store, caller(request), _named(request))))
 
 
 async def delete_webhook(request: Request) -> Response:
     """Remove a webhook."""
-    store = services(request).webhooks
+    store = services_of(request).webhooks
     await store.caught_up()
     await remove_webhook(store, asking_of(request), _named(request))
     return Response(status_code=204)
@@ -89,35 +89,35 @@ async def delete_webhook(request: Request) -> Response:
 
 async def try_webhook(request: Request) -> Response:
     """Send a test."""
-    parts = services(request)
-    await parts.webhooks.caught_up()
-    webhook = visible_webhook(parts.webhooks, caller(request), _named(request))
-    return json_answer(await parts.trials.run(parts.webhooks, webhook))
+    services = services_of(request)
+    await services.webhooks.caught_up()
+    webhook = visible_webhook(services.webhooks, caller(request), _named(request))
+    return json_answer(await services.trials.run(services.webhooks, webhook))
 
 
 async def make_secret(request: Request) -> Response:
     """Make a new secret."""
-    store = services(request).webhooks
+    store = services_of(request).webhooks
     await store.caught_up()
     return json_answer(await renew_secret(store, asking_of(request), _named(request)), headers=_NO_STORE)
 
 
 async def list_deliveries(request: Request) -> Response:
     """The deliveries of a webhook."""
-    parts, query = services(request), request.query_params
+    services, query = services_of(request), request.query_params
     text, asked = query.get(_LIMIT.name), query.get(_STATUS.name)
     limit = _SHOWN if text is None else whole_number(_LIMIT.name, text, 1, _MOST)
     status = next((known for known in _STATUSES if known == asked), None)
     if asked is not None and status is None:
         raise invalid(f"status {asked[:80]!r} is not known; use one of {', '.join(_STATUSES)}")
-    await parts.webhooks.caught_up()
-    webhook = visible_webhook(parts.webhooks, caller(request), _named(request))
-    return json_answer(deliveries_of(parts.webhooks, webhook, status, limit, patience_ms(parts.settings)))
+    await services.webhooks.caught_up()
+    webhook = visible_webhook(services.webhooks, caller(request), _named(request))
+    return json_answer(deliveries_of(services.webhooks, webhook, status, limit, patience_ms(services.settings)))
 
 
 async def redeliver_events(request: Request) -> Response:
     """Send deliveries again."""
-    store = services(request).webhooks
+    store = services_of(request).webhooks
     body = body_as(await short_body(request), RedeliverRequest)
     await store.caught_up()
     webhook = visible_webhook(store, caller(request), _named(request))

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from api.errors import ApiError
 from api.web.ending import ended_with
 from api.web.routing import Endpoint, Handler
-from api.web.services import address_of, caller, count_request, route_of, services, visible_job
+from api.web.services import address_of, caller, count_request, route_of, services_of, visible_job
 from schemas.policies.principals import Role
 
 
@@ -23,10 +23,10 @@ def guarded(endpoint: Endpoint) -> Handler:
     needed = endpoint.role
 
     async def behind(request: Request) -> Response:
-        authenticator = services(request).authenticator
+        authenticator = services_of(request).authenticator
         headers, method = request.headers, request.method
         request.state.caller = await authenticator.caller_of(headers, method, address_of(request), route_of(request))
-        count_request(services(request), request.state.caller)
+        count_request(services_of(request), request.state.caller)
         if endpoint.of_a_job:
             await visible_job(request)
         require_role(request, needed)
@@ -41,11 +41,11 @@ async def watched(request: Request, handler: Handler) -> Response:
     A refusal that is about an organisation is noted as a security event.
     """
     try:
-        return ended_with(services(request), caller(request), await handler(request))
+        return ended_with(services_of(request), caller(request), await handler(request))
     except ApiError as error:
         if error.code == 403 and "organisation" in error.details:
             where = address_of(request), route_of(request)
-            services(request).audit.note_refusal("organisation-refused", caller(request), *where)
+            services_of(request).audit.note_refusal("organisation-refused", caller(request), *where)
         raise
 
 
@@ -58,7 +58,7 @@ def require_role(request: Request, needed: Role) -> None:
     asking = caller(request)
     if asking.role.covers(needed):
         return
-    services(request).audit.note_refusal("role-refused", asking, address_of(request), route_of(request))
+    services_of(request).audit.note_refusal("role-refused", asking, address_of(request), route_of(request))
     raise ApiError(
         403,
         f"{asking.name} is a {asking.role}, and this needs the role {needed}; ask an admin for a key with that role",

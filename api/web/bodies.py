@@ -8,7 +8,7 @@ from api.errors import ApiError
 from api.uploads.multipart import broken_off
 from api.uploads.receiving import MOST_JSON_BYTES
 from api.web.ending import require_holding
-from api.web.services import caller, services
+from api.web.services import caller, services_of
 
 
 async def short_body(request: Request) -> bytes:
@@ -28,5 +28,5 @@ async def short_body(request: Request) -> bytes:
     except ClientDisconnect as gone:
         raise broken_off() from gone
     if hasattr(request.state, "caller"):  # a form to sign in has none yet
-        require_holding(services(request), caller(request))
+        require_holding(services_of(request), caller(request))
     return bytes(body)

@@ -26,36 +26,36 @@ class NoLongerAllowedError(Exception):
     """The caller's key or session has ended while an answer was sent by a server that has no `BREAK_OFF`."""
 
 
-def require_holding(parts: Services, asking: Caller) -> None:
+def require_holding(services: Services, asking: Caller) -> None:
     """Require, right before a request with a long body takes effect, that its caller's key holds still.
 
     Raises:
         ApiError: 401.
     """
-    if not asking.holds(parts.principals.feed.registry, now_ms()):
+    if not asking.holds(services.principals.feed.registry, now_ms()):
         text = "the API key was revoked, or the session ended, while the request was sent; no more of it is taken"
         raise ApiError(401, text, headers={"WWW-Authenticate": 'Bearer realm="sluice"'})
 
 
-async def while_holding(parts: Services, asking: Caller, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def while_holding(services: Services, asking: Caller, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """A request's body, as long as its caller's key holds. Raises as `require_holding`."""
     async for chunk in stream:
-        require_holding(parts, asking)
+        require_holding(services, asking)
         yield chunk
 
 
-def ended_with(parts: Services, asking: Caller, answer: Response) -> Response:
+def ended_with(services: Services, asking: Caller, answer: Response) -> Response:
     """The answer; a long one breaks off as soon as the caller's key or session has ended."""
     if asking.key_id is None and asking.session is None and asking.ends_at is None:
         return answer
-    return answer if hasattr(answer, "body") else _Ending(parts, asking, answer)
+    return answer if hasattr(answer, "body") else _Ending(services, asking, answer)
 
 
 class _Ending(Response):
     """An answer that breaks off. Its headers are those of the answer that it holds."""
 
-    def __init__(self, parts: Services, asking: Caller, answer: Response) -> None:
-        self._parts = parts
+    def __init__(self, services: Services, asking: Caller, answer: Response) -> None:
+        self._services = services
         self._asking = asking
         self._answer = answer
         self.status_code = answer.status_code
@@ -82,7 +82,7 @@ class _Ending(Response):
             await asyncio.gather(sending, ending, return_exceptions=True)
 
     async def _until_ended(self) -> None:
-        feed, asking = self._parts.principals.feed, self._asking
+        feed, asking = self._services.principals.feed, self._asking
         with feed.changes() as changed:
             while asking.holds(feed.registry, now_ms()):
                 left = None if asking.ends_at is None else max(0.0, (asking.ends_at - now_ms()) / 1000)

@@ -101,7 +101,7 @@ class Services:
         return self.live.view
 
 
-def services(request: Request) -> Services:
+def services_of(request: Request) -> Services:
     """The services of the app that serves this request."""
     found: Services = request.app.state.services
     return found
@@ -115,22 +115,24 @@ def caller(request: Request) -> Caller:
 
 def asking_of(request: Request) -> Asking:
     """Who asks, and what it may be, for what is done about webhooks."""
-    parts = services(request)
-    return Asking(caller(request), address_of(request), parts.settings, parts.catalog, parts.audit, parts.lookups)
+    services = services_of(request)
+    return Asking(
+        caller(request), address_of(request), services.settings, services.catalog, services.audit, services.lookups
+    )
 
 
-def count_request(parts: Services, user: Caller) -> None:
+def count_request(services: Services, user: Caller) -> None:
     """Count a request, in the bucket of its caller.
 
     Raises:
         ApiError: 429, requests come too fast.
     """
-    quotas = parts.catalog.quotas
+    quotas = services.catalog.quotas
     everywhere = user.organisations is None
     rate = (
         quotas.default.requests_per_second if everywhere else quotas.widest("requests_per_second", user.organisations)
     )
-    wait = parts.rates.wait_seconds(user.bucket, rate)
+    wait = services.rates.wait_seconds(user.bucket, rate)
     if wait > 0:
         problem = exceeded("requests_per_second", "" if everywhere else user.scope, rate, "requests come too fast")
         raise ApiError(problem.code, problem.message, problem.details, {"Retry-After": str(math.ceil(wait))})
@@ -153,24 +155,24 @@ async def visible_job(request: Request) -> Job:
         ApiError: 404; or 503 as long as the view is not complete.
     """
     requester = caller(request)
-    await caught_up(services(request))
+    await caught_up(services_of(request))
     job_id = request.path_params["job_id"]
-    job = services(request).view.jobs.get(job_id)
+    job = services_of(request).view.jobs.get(job_id)
     if job is None or not requester.may_see(job.organisation):
         raise no_such_job(job_id)
     request.state.job_id = job_id  # for the access log
     return job
 
 
-async def caught_up(parts: Services) -> None:
+async def caught_up(services: Services) -> None:
     """Wait up to `catch_up_seconds` until the view is complete, which it is soon after the start of the process.
 
     Raises:
         ApiError: 503, the view is still not complete.
     """
     try:
-        async with asyncio.timeout(parts.catch_up_seconds):
-            await parts.live.until_caught_up()
+        async with asyncio.timeout(services.catch_up_seconds):
+            await services.live.until_caught_up()
     except TimeoutError:
         raise unavailable(
             "the API is still reading its topics from Kafka; try again in a moment, and check `sluice status`"

@@ -50,7 +50,7 @@ def asked_again(asked: JobRequest, given: frozenset[str], earlier: Job) -> JobRe
     )
 
 
-async def first_rate(parts: Services, made: Job, repeat: CreateJob) -> CreateJob:
+async def first_rate(services: Services, made: Job, repeat: CreateJob) -> CreateJob:
     """The repeat of a request that says no rate, with the rate that `made` has taken over: both jobs may have been
     given another one since. As it is, if it is another request.
 
@@ -66,7 +66,7 @@ async def first_rate(parts: Services, made: Job, repeat: CreateJob) -> CreateJob
 
     answer = found((repeat, with_rate(made)))
     if answer is None:  # the history has the job as it was made
-        records = await records_of(parts, made)
+        records = await records_of(services, made)
         answer = found(with_rate(record.job) for record in records if isinstance(record, JobEvent))
     return answer or repeat
 

@@ -30,7 +30,7 @@ from api.uploads.upload import Upload
 from api.web.auth import Caller
 from api.web.bodies import short_body
 from api.web.ending import require_holding
-from api.web.services import Services, caller, caught_up, services
+from api.web.services import Services, caller, caught_up, services_of
 from control.creation.quotas import export_problem, rows_problem
 from csvfile.cutter import Limits
 from csvfile.errors import CsvFileError
@@ -47,21 +47,21 @@ Receive = Callable[[Request, Admission, Upload], Awaitable[CreateJob]]
 """Reads the body: the command that it asks for, and its file into the upload. Raises ApiError to refuse either."""
 
 
-async def job_of(request: Request, parts: Services, asking: Caller) -> Job:
+async def job_of(request: Request, services: Services, asking: Caller) -> Job:
     """The job that a request for a new one makes. Raises as `make_job`."""
-    await ready_to_create(parts)
+    await ready_to_create(services)
     job_id = id_for(asking, request.headers.get("idempotency-key"))
     return await make_job(request, job_id, _receiver(request))
 
 
-async def ready_to_create(parts: Services) -> None:
+async def ready_to_create(services: Services) -> None:
     """Require that a command can be written now; callers ask before they read a body of any size.
 
     Raises:
         ApiError: 503, no job can be made now.
     """
-    await caught_up(parts)
-    if not await parts.commands.answers():
+    await caught_up(services)
+    if not await services.commands.answers():
         raise unavailable("Kafka does not answer, so no job can be started; check `sluice status` and try again")
 
 
@@ -82,21 +82,23 @@ async def make_job(request: Request, job_id: str, receive: Receive) -> Job:
     Raises:
         ApiError: the request is not right, or the job is refused. Its file is gone then.
     """
-    parts, asking = services(request), caller(request)
-    known = parts.view.jobs.get(job_id)
+    services, asking = services_of(request), caller(request)
+    known = services.view.jobs.get(job_id)
     if known is not None and not asking.may_see(known.organisation):
         # A service that produces commands chooses its jobs' ids.
         raise ApiError(422, "this Idempotency-Key can't be used; use another one")
-    admission = Admission(job_id, asking, parts.catalog, known, parts.mappings, parts.notified, parts.view.usages.of)
-    widest = Allowance.widest(parts.catalog.quotas, asking.organisations)
-    async with Upload(parts.settings.storage_root, job_id, parts.settings.unpacked_bytes, widest) as upload:
+    admission = Admission(
+        job_id, asking, services.catalog, known, services.mappings, services.notified, services.view.usages.of
+    )
+    widest = Allowance.widest(services.catalog.quotas, asking.organisations)
+    async with Upload(services.settings.storage_root, job_id, services.settings.unpacked_bytes, widest) as upload:
         command = await receive(request, admission, upload)
         if upload.begun:
             await upload.settle()
         command = await _with_file(request, admission, command, upload)
         await _require_rows(request, admission, command, upload)
-        require_holding(parts, admission.caller)
-        return await _submit_once(parts, command, upload)
+        require_holding(services, admission.caller)
+        return await _submit_once(services, command, upload)
 
 
 def _receiver(request: Request) -> Receive:
@@ -131,7 +133,7 @@ async def receive_elsewhere(
         case _:
             asked = await admission.resolved(asked)
             command = admission.command(asked, None)
-            await require_confirmed(services(request), admission, asked, command)
+            await require_confirmed(services_of(request), admission, asked, command)
             return command
 
 
@@ -143,8 +145,8 @@ async def _receive_url(
     Raises:
         ApiError: as `Admission.command`, `allowed_address` and `Fetches.fetch`.
     """
-    parts = services(request)
-    settings = parts.settings
+    services = services_of(request)
+    settings = services.settings
     address = job_address(url)
     if asked.file is not None:
         raise invalid("a job reads its rows from one place: leave out file, or source")
@@ -161,7 +163,7 @@ async def _receive_url(
     upload.allow(admission.allowance(command))
     upload.expect(text_by(command.options))
     upload.look_with(partial(admission.look, command))
-    await parts.fetches.fetch(request, address, settings, command.organisation, upload)
+    await services.fetches.fetch(request, address, settings, command.organisation, upload)
     return command
 
 
@@ -173,9 +175,9 @@ async def receive_again(
     Raises:
         ApiError: as `Admission.command`, `asked_again` and `stored_again`; 404, there is no such job.
     """
-    parts = services(request)
+    services = services_of(request)
     origin, made = admission.origin("job", job_id), admission.made
-    earlier = parts.view.jobs.get(job_id)
+    earlier = services.view.jobs.get(job_id)
     if earlier is None and made is not None and origin is not None and made.source.origin == origin:
         earlier = made  # a repeat, after the job has left the table: its own job has taken over what was not said
     if earlier is None or not admission.caller.may_see(earlier.organisation):
@@ -189,14 +191,14 @@ async def receive_again(
     command = admission.command(asked_again(asked, given, earlier), replace(earlier.source, origin=origin))
     repeated = admission.repeated(command)
     if repeated is not None and made is not None:
-        return repeated if "rows_per_second" in given else await first_rate(parts, made, repeated)
-    look, root = partial(admission.look, command), parts.settings.storage_root
+        return repeated if "rows_per_second" in given else await first_rate(services, made, repeated)
+    look, root = partial(admission.look, command), services.settings.storage_root
     upload.allow(admission.allowance(command))  # it may have to be written anew
 
     def read(stop: threading.Event) -> Source | None:
         return stored_again(earlier, command.options, root, upload, look, stop)
 
-    source = await parts.files.run(request, command.organisation, read)
+    source = await services.files.run(request, command.organisation, read)
     return command if source is None else replace(command, source=replace(source, origin=origin))
 
 
@@ -234,7 +236,7 @@ async def _with_file(request: Request, admission: Admission, command: CreateJob,
 async def _named_file(request: Request, admission: Admission, command: CreateJob, upload: Upload) -> Source:
     """The server's file that a command names: in its place, or as what was made of it if it is not plain UTF-8."""
     own = None if admission.caller.organisations is None else command.organisation
-    roots = folders_for(services(request).settings.import_roots, own)
+    roots = folders_for(services_of(request).settings.import_roots, own)
     look = partial(admission.look, command)
     text = text_by(command.options)
 
@@ -250,7 +252,7 @@ async def _named_file(request: Request, admission: Admission, command: CreateJob
                 upload.convert(path.name, file, look, stop)
         return digest_of(path, look, stop)[1] if as_it_is else upload.source()
 
-    return await services(request).files.run(request, command.organisation, read)
+    return await services_of(request).files.run(request, command.organisation, read)
 
 
 async def _require_rows(request: Request, admission: Admission, command: CreateJob, upload: Upload) -> None:
@@ -259,22 +261,22 @@ async def _require_rows(request: Request, admission: Admission, command: CreateJ
     Raises:
         ApiError: 413, it has.
     """
-    parts, source, organisation = services(request), command.source, command.organisation
-    quotas = parts.catalog.quotas.of(organisation)
+    services, source, organisation = services_of(request), command.source, command.organisation
+    quotas = services.catalog.quotas.of(organisation)
     problem = None
     if source.kind == "query" and admission.made is None:
-        rows = await export_rows(parts, command)
+        rows = await export_rows(services, command)
         problem = None if rows is None else export_problem(rows, organisation, quotas)
     elif source.kind == "file" and (source.lines or 0) > quotas.rows and admission.made is None:
         path = upload.written if upload.begun else Path(source.path or "")
-        dataset = parts.catalog.datasets[command.dataset]
-        limits = Limits(parts.settings.block_rows, parts.settings.block_bytes)
+        dataset = services.catalog.datasets[command.dataset]
+        limits = Limits(services.settings.block_rows, services.settings.block_bytes)
 
         def count(_stop: threading.Event) -> int | None:
             return rows_beyond(path, source, dataset, limits, quotas.rows)
 
         try:
-            beyond = await parts.files.run(request, organisation, count)
+            beyond = await services.files.run(request, organisation, count)
         except (CsvFileError, OSError):
             beyond = None  # the job will say so
         problem = None if beyond is None else rows_problem(beyond, organisation, quotas)
@@ -282,19 +284,19 @@ async def _require_rows(request: Request, admission: Admission, command: CreateJ
         raise refused(problem)
 
 
-async def _submit_once(parts: Services, command: CreateJob, upload: Upload) -> Job:
+async def _submit_once(services: Services, command: CreateJob, upload: Upload) -> Job:
     # The repeat of a request that is under way waits for its answer.
-    async with parts.creating.held(command.job_id):
-        known = parts.view.jobs.get(command.job_id)
+    async with services.creating.held(command.job_id):
+        known = services.view.jobs.get(command.job_id)
         if known is not None:
             problem = repeat_problem(known, command)
             if problem is not None:
                 raise problem
             return known
         if not upload.begun:
-            return await submit(parts.commands, parts.live, command)
+            return await submit(services.commands, services.live, command)
         async with upload.kept() as source:
             kept = replace(source, origin=command.source.origin)
-            job = await submit(parts.commands, parts.live, replace(command, source=kept))
+            job = await submit(services.commands, services.live, replace(command, source=kept))
         await upload.discard_unless(job.source)
         return job

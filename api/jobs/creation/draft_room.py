@@ -11,19 +11,19 @@ from api.web.services import Services
 from schemas.job import Job, State
 
 
-def draft_file(parts: Services, job: Job) -> DraftFile:
+def draft_file(services: Services, job: Job) -> DraftFile:
     """The file of a job that is still to come, or has come in parts."""
     announced = job.source.bytes if job.state is State.DRAFT else None
-    most = parts.settings.unpacked_bytes if announced is None else announced
-    return DraftFile(parts.settings.storage_root, job.id, job.source.name, most)
+    most = services.settings.unpacked_bytes if announced is None else announced
+    return DraftFile(services.settings.storage_root, job.id, job.source.name, most)
 
 
-async def room_for(parts: Services, job: Job) -> Allowance:
+async def room_for(services: Services, job: Job) -> Allowance:
     """How many bytes a draft's file may have: its organisation's limits, less other jobs' and drafts' files."""
-    own = [other for other in parts.view.jobs.open.values() if other.organisation == job.organisation]
-    others = await drafts_bytes(parts.settings.storage_root, (other for other in own if other.id != job.id))
+    own = [other for other in services.view.jobs.open.values() if other.organisation == job.organisation]
+    others = await drafts_bytes(services.settings.storage_root, (other for other in own if other.id != job.id))
     allowed = Allowance.of(
-        job.organisation, parts.catalog.quotas.of(job.organisation), parts.view.usages.of(job.organisation)
+        job.organisation, services.catalog.quotas.of(job.organisation), services.view.usages.of(job.organisation)
     )
     return replace(allowed, left_bytes=max(0, allowed.left_bytes - others))
 

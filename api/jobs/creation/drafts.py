@@ -51,23 +51,23 @@ _UNKNOWN_MS: Final = 24 * 3_600_000
 """The file of a draft that is not known is kept for this much longer than drafts last."""
 
 
-async def take_part(parts: Services, job: Job, caller: Caller, offset: int, request: Request) -> int:
+async def take_part(services: Services, job: Job, caller: Caller, offset: int, request: Request) -> int:
     """Take the next part of a draft's file; bytes that have come.
 
     Raises:
         ApiError: 409, the job is no draft, or the part does not belong there; 400, the file does not fit; 413, it is
             too large, or exceeds what the organisation may store; 507 or 503, the disk does not take it.
     """
-    require_draft(job, parts)
-    file, allowed = draft_file(parts, job), await room_for(parts, job)
-    body = within(allowed, offset, while_holding(parts, caller, request.stream()))
+    require_draft(job, services)
+    file, allowed = draft_file(services, job), await room_for(services, job)
+    body = within(allowed, offset, while_holding(services, caller, request.stream()))
     size = await file.append(offset, body)
     if offset < HEAD_BYTES <= size:
-        await asyncio.to_thread(_look_early, parts, job, caller, file)
+        await asyncio.to_thread(_look_early, services, job, caller, file)
     return size
 
 
-def require_draft(job: Job, parts: Services) -> None:
+def require_draft(job: Job, services: Services) -> None:
     """Require that a job still takes its file.
 
     Raises:
@@ -79,8 +79,8 @@ def require_draft(job: Job, parts: Services) -> None:
             f"job {job.id} is {job.state}: a file is taken while it is DRAFT",
             {"state": job.state, "job_id": job.id},
         )
-    require_known(job, parts.catalog)
-    if _expired(job, parts):
+    require_known(job, services.catalog)
+    if _expired(job, services):
         raise ApiError(409, f"job {job.id} has waited for its file for too long: make another one", {"job_id": job.id})
 
 
@@ -89,7 +89,7 @@ def is_draft(job: Job) -> bool:
     return job.state is State.DRAFT or (job.draft and not (job.options.dry_run and job.ended_at is not None))
 
 
-async def start_draft(request: Request, parts: Services, job: Job, caller: Caller, body: Start) -> Job:
+async def start_draft(request: Request, services: Services, job: Job, caller: Caller, body: Start) -> Job:
     """Start a job whose file has come; the job after that. One that was started before is left alone.
 
     Raises:
@@ -100,8 +100,8 @@ async def start_draft(request: Request, parts: Services, job: Job, caller: Calle
         raise invalid("a draft has its options from its creation: leave options out")
     if job.state is not State.DRAFT:
         return _started(job, body)
-    require_draft(job, parts)
-    file = draft_file(parts, job)
+    require_draft(job, services)
+    file = draft_file(services, job)
     command = StartDraft(
         job_id=job.id,
         by=caller.name,
@@ -113,23 +113,23 @@ async def start_draft(request: Request, parts: Services, job: Job, caller: Calle
     if late is not None:  # before megabytes are converted for nothing
         raise invalid(late)
     with file.locked() as path:
-        job = parts.view.jobs.get(job.id, job)
+        job = services.view.jobs.get(job.id, job)
         if job.state is not State.DRAFT:  # another request has started it meanwhile
             return _started(job, body)
-        allowed = await room_for(parts, job)
-        async with Upload(parts.settings.storage_root, job.id, parts.settings.unpacked_bytes, allowed) as upload:
+        allowed = await room_for(services, job)
+        async with Upload(services.settings.storage_root, job.id, services.settings.unpacked_bytes, allowed) as upload:
             _require_bytes(job, path.stat().st_size)
-            measure = partial(_measured, parts, job, caller, path, upload)
-            measured = await parts.files.run(request, job.organisation, measure)
+            measure = partial(_measured, services, job, caller, path, upload)
+            measured = await services.files.run(request, job.organisation, measure)
             _require_hash(body, measured or upload.source())
             if measured is None:
                 async with upload.kept() as source:
-                    started = await submit(parts.commands, parts.live, replace(command, source=source))
+                    started = await submit(services.commands, services.live, replace(command, source=source))
                 await upload.discard_unless(started.source)
             else:
                 with file.named() as final:
                     source = replace(measured, path=file.stored_as, identity=identity_of(final.stat()))
-                    started = await submit(parts.commands, parts.live, replace(command, source=source))
+                    started = await submit(services.commands, services.live, replace(command, source=source))
         await asyncio.to_thread(file.replaced_by, started.source.path)
     return started
 
@@ -147,13 +147,13 @@ def _started(job: Job, body: Start) -> Job:
     return job
 
 
-async def end_drafts(parts: Services) -> None:
+async def end_drafts(services: Services) -> None:
     """Terminate drafts whose time is over, and remove the files of those that have ended; until cancelled."""
     drafts: set[str] | None = None
     for number in itertools.count():
         await asyncio.sleep(_EXPIRY_SECONDS)
         try:
-            drafts = await end_expired(parts, drafts if number % _LOOKS else None)
+            drafts = await end_expired(services, drafts if number % _LOOKS else None)
         except Exception:
             drafts = None
             log.exception(
@@ -161,62 +161,62 @@ async def end_drafts(parts: Services) -> None:
             )
 
 
-async def end_expired(parts: Services, before: set[str] | None = None) -> set[str] | None:
+async def end_expired(services: Services, before: set[str] | None = None) -> set[str] | None:
     """One round of `end_drafts`; answers the ids of the drafts there are, for the next round.
 
     `before`: looks for files of these only, as far as they are no drafts any more; None: in the folders of all jobs.
     """
-    if not parts.live.caught_up:
+    if not services.live.caught_up:
         return None
-    drafts = [job for job in parts.view.jobs.open.values() if job.state is State.DRAFT]
+    drafts = [job for job in services.view.jobs.open.values() if job.state is State.DRAFT]
     for job in drafts:
-        if _expired(job, parts):
-            reason = f"its file did not come within {parts.settings.draft_hours:g} hours"
+        if _expired(job, services):
+            reason = f"its file did not come within {services.settings.draft_hours:g} hours"
             with suppress(KafkaUnavailableError):
-                await parts.commands.append(TerminateJob(job_id=job.id, by="sluice", reason=reason))
-    root = parts.settings.storage_root
+                await services.commands.append(TerminateJob(job_id=job.id, by="sluice", reason=reason))
+    root = services.settings.storage_root
     known = {job.id for job in drafts}
     files = await asyncio.to_thread(kept_drafts, root, None if before is None else before - known)
-    over = [job_id for job_id, touched_at in files.items() if _over(job_id, touched_at, parts)]
+    over = [job_id for job_id, touched_at in files.items() if _over(job_id, touched_at, services)]
     await asyncio.to_thread(remove_drafts, root, over)
     return known
 
 
-def _over(job_id: str, touched_at: int, parts: Services) -> bool:
+def _over(job_id: str, touched_at: int, services: Services) -> bool:
     """Whether no part of this draft's file is taken any more.
 
     A job that is not known may be one that another API process has made, and that Kafka has not told this one of yet.
     """
-    job = parts.view.jobs.get(job_id)
+    job = services.view.jobs.get(job_id)
     if job is not None:
         return job.state is not State.DRAFT
-    return now_ms() > touched_at + _lasting_ms(parts) + _UNKNOWN_MS
+    return now_ms() > touched_at + _lasting_ms(services) + _UNKNOWN_MS
 
 
-def file_part(parts: Services, job: Job, size: int) -> FilePart:
+def file_part(services: Services, job: Job, size: int) -> FilePart:
     """How much of a draft's file has come."""
-    return FilePart(job_id=job.id, offset=size, bytes=job.source.bytes, expires_at=iso_time(_end(job, parts)) or "")
+    return FilePart(job_id=job.id, offset=size, bytes=job.source.bytes, expires_at=iso_time(_end(job, services)) or "")
 
 
-def _end(job: Job, parts: Services) -> int:
+def _end(job: Job, services: Services) -> int:
     """When a draft ends by itself, in milliseconds since 1970."""
-    return job.created_at + _lasting_ms(parts)
+    return job.created_at + _lasting_ms(services)
 
 
-def _lasting_ms(parts: Services) -> int:
+def _lasting_ms(services: Services) -> int:
     """How long a draft waits for its file, in milliseconds."""
-    return round(parts.settings.draft_hours * 3_600_000)
+    return round(services.settings.draft_hours * 3_600_000)
 
 
-def _expired(job: Job, parts: Services) -> bool:
-    return now_ms() > _end(job, parts)
+def _expired(job: Job, services: Services) -> bool:
+    return now_ms() > _end(job, services)
 
 
 def _measured(
-    parts: Services, job: Job, caller: Caller, path: Path, upload: Upload, stop: threading.Event
+    services: Services, job: Job, caller: Caller, path: Path, upload: Upload, stop: threading.Event
 ) -> Source | None:
     """The file as a job's source, where it can stay as it is; None: another one was made of it, into `upload`."""
-    text, look = text_by(job.options), _look(parts, job, caller)
+    text, look = text_by(job.options), _look(services, job, caller)
     with path.open("rb", buffering=0) as file:
         if not plain(file.read(HEAD_BYTES), text):
             file.seek(0)
@@ -228,7 +228,7 @@ def _measured(
     return replace(digest_of(path, look, stop)[1], name=job.source.name)
 
 
-def _look(parts: Services, job: Job, caller: Caller) -> Look:
+def _look(services: Services, job: Job, caller: Caller) -> Look:
     command = CreateJob(
         job_id=job.id,
         operation=job.operation,
@@ -236,10 +236,10 @@ def _look(parts: Services, job: Job, caller: Caller) -> Look:
         organisation=job.organisation,
         options=job.options,
     )
-    return partial(Admission(job.id, caller, parts.catalog).look, command)
+    return partial(Admission(job.id, caller, services.catalog).look, command)
 
 
-def _look_early(parts: Services, job: Job, caller: Caller, file: DraftFile) -> None:
+def _look_early(services: Services, job: Job, caller: Caller, file: DraftFile) -> None:
     """Refuse a wrong beginning before the rest has come; a zip tells at its end what is in it. Blocks.
 
     A beginning that a header may go on behind is left to the start: bytes of UTF-16, say, are half as many of UTF-8.
@@ -248,7 +248,7 @@ def _look_early(parts: Services, job: Job, caller: Caller, file: DraftFile) -> N
     if compression_of(head) != "zip":
         found = beginning(head, False, text_by(job.options))
         if found.enough:
-            _look(parts, job, caller)(found.text[:HEAD_BYTES], found.whole)
+            _look(services, job, caller)(found.text[:HEAD_BYTES], found.whole)
 
 
 def _require_bytes(job: Job, size: int) -> None:

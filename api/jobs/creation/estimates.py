@@ -26,30 +26,30 @@ _SECONDS: Final = 5.0
 _WHAT: Final = "the rows of a dataset are"
 
 
-async def estimate_of(parts: Services, admission: Admission, asked: JobRequest) -> Estimate:
+async def estimate_of(services: Services, admission: Admission, asked: JobRequest) -> Estimate:
     """The estimate for a request that could make an export.
 
     Raises:
         ApiError: 400 and 403 as for the job itself; 503, Elasticsearch does not answer.
     """
     command = admission.command(asked, None)
-    if not _counts(parts, command):
+    if not _counts(services, command):
         raise invalid(f"operation {command.operation} makes no file of a dataset's rows: an estimate is for exports")
-    return await _estimate(parts, command)
+    return await _estimate(services, command)
 
 
-async def export_rows(parts: Services, command: CreateJob) -> int | None:
+async def export_rows(services: Services, command: CreateJob) -> int | None:
     """The rows that an export would have now; None: Elasticsearch does not say. Its reader counts them as well."""
-    if parts.catalog.datasets[command.dataset].date_field is None or command.date_from is None:
+    if services.catalog.datasets[command.dataset].date_field is None or command.date_from is None:
         return None
-    index, query = _range(parts, command)
+    index, query = _range(services, command)
     try:
-        return await parts.documents.count(_WHAT, index, query)
+        return await services.documents.count(_WHAT, index, query)
     except ApiError:
         return None
 
 
-async def require_confirmed(parts: Services, admission: Admission, asked: JobRequest, command: CreateJob) -> None:
+async def require_confirmed(services: Services, admission: Admission, asked: JobRequest, command: CreateJob) -> None:
     """Refuse an export that is far larger than any before, unless the request confirms it, or has made its job before.
 
     If Elasticsearch does not answer, the API makes the job without counting: its reader waits for Elasticsearch.
@@ -57,10 +57,10 @@ async def require_confirmed(parts: Services, admission: Admission, asked: JobReq
     Raises:
         ApiError: 409, with the number of rows.
     """
-    if asked.confirm or admission.made is not None or not _counts(parts, command):
+    if asked.confirm or admission.made is not None or not _counts(services, command):
         return
     try:
-        found = await _estimate(parts, command)
+        found = await _estimate(services, command)
     except ApiError as error:
         if error.code != 503:
             raise
@@ -71,25 +71,25 @@ async def require_confirmed(parts: Services, admission: Admission, asked: JobReq
         raise ApiError(409, text, details)
 
 
-def _counts(parts: Services, command: CreateJob) -> bool:
+def _counts(services: Services, command: CreateJob) -> bool:
     """Whether the job is an export: a file of rows that lie in a range of dates."""
-    kind = parts.catalog.operations[command.operation]
-    return kind.makes_file and kind.dated and parts.catalog.datasets[command.dataset].date_field is not None
+    kind = services.catalog.operations[command.operation]
+    return kind.makes_file and kind.dated and services.catalog.datasets[command.dataset].date_field is not None
 
 
-def _range(parts: Services, command: CreateJob) -> tuple[str, dict[str, Any]]:
+def _range(services: Services, command: CreateJob) -> tuple[str, dict[str, Any]]:
     """The indices of an export's rows, and the query that finds them."""
-    field = parts.catalog.datasets[command.dataset].date_field or ""
+    field = services.catalog.datasets[command.dataset].date_field or ""
     query = range_query(field, command.organisation, command.date_from or "", command.date_till)
-    return data_indices(parts.settings.prefix, command.dataset), query
+    return data_indices(services.settings.prefix, command.dataset), query
 
 
-async def _estimate(parts: Services, command: CreateJob) -> Estimate:
-    dataset = parts.catalog.datasets[command.dataset]
-    index, query = _range(parts, command)
-    rows, sample = await _counted(parts.documents, index, query, dataset.columns)
-    recorded = await _largest_recorded(parts.documents, index_name(parts.settings.prefix, "jobs"), command)
-    known = [found for job in parts.view.jobs.values() if (found := _exported(job, command))]
+async def _estimate(services: Services, command: CreateJob) -> Estimate:
+    dataset = services.catalog.datasets[command.dataset]
+    index, query = _range(services, command)
+    rows, sample = await _counted(services.documents, index, query, dataset.columns)
+    recorded = await _largest_recorded(services.documents, index_name(services.settings.prefix, "jobs"), command)
+    known = [found for job in services.view.jobs.values() if (found := _exported(job, command))]
     largest = max([*known, *([recorded] if recorded else [])], default=None)
     header = len(_line(dataset.columns))
     each = sum(map(len, sample)) / len(sample) if sample else 0.0

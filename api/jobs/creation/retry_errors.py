@@ -40,7 +40,7 @@ _NAME: Final = "errors.csv"
 
 
 async def take_corrections(
-    request: Request, parts: Services, job: Job, asking: Caller, reason: str | None, form: bool = False
+    request: Request, services: Services, job: Job, asking: Caller, reason: str | None, form: bool = False
 ) -> Job:
     """The job once it has taken in the corrected rows of the body; `form`: it is a web page's, which has a reason too.
     The file that was sent last changes nothing.
@@ -49,15 +49,15 @@ async def take_corrections(
         ApiError: it does not take them; 503, it is not known, or can't be checked now.
     """
     if job.retry is None:
-        require_known(job, parts.catalog)
+        require_known(job, services.catalog)
         _legal(job, RetryErrors(job_id=job.id, source=Source()))  # before megabytes are taken in for nothing
-    quotas = parts.catalog.quotas.of(job.organisation)
-    allowance = Allowance.of(job.organisation, quotas, parts.view.usages.of(job.organisation))
-    async with Upload(parts.settings.storage_root, job.id, parts.settings.unpacked_bytes, allowance) as upload:
+    quotas = services.catalog.quotas.of(job.organisation)
+    allowance = Allowance.of(job.organisation, quotas, services.view.usages.of(job.organisation))
+    async with Upload(services.settings.storage_root, job.id, services.settings.unpacked_bytes, allowance) as upload:
         corrections = _Corrections(upload, reason, form)
         await _receive(request, corrections)
         await upload.settle()
-        job = parts.view.jobs.get(job.id, job)
+        job = services.view.jobs.get(job.id, job)
         command = RetryErrors(
             job_id=job.id,
             by=asking.name,
@@ -67,10 +67,10 @@ async def take_corrections(
         )
         if _legal(job, command) == "already":
             return job
-        upload.seen(await _check(request, upload.written, job, parts))
-        require_holding(parts, asking)
+        upload.seen(await _check(request, upload.written, job, services))
+        require_holding(services, asking)
         async with upload.kept() as source:
-            return await submit(parts.commands, parts.live, replace(command, source=source))
+            return await submit(services.commands, services.live, replace(command, source=source))
 
 
 def _legal(job: Job, command: RetryErrors) -> Answer:
@@ -85,25 +85,25 @@ def _legal(job: Job, command: RetryErrors) -> Answer:
     return answer
 
 
-async def _check(request: Request, path: Path, job: Job, parts: Services) -> Seen:
+async def _check(request: Request, path: Path, job: Job, services: Services) -> Seen:
     """What the job is to record of the file of corrected rows.
 
     Raises:
         ApiError: 400, they are not corrected rows of this job; 503, that can't be known now.
     """
     wrong = RowSet()
-    async for numbers in error_numbers(parts.documents, index_name(parts.settings.prefix, "errors"), job.id):
+    async for numbers in error_numbers(services.documents, index_name(services.settings.prefix, "errors"), job.id):
         for number in numbers:
             wrong.add(number)
-    dataset = require_known(job, parts.catalog)
-    limits = Limits(parts.settings.block_rows, parts.settings.block_bytes)
+    dataset = require_known(job, services.catalog)
+    limits = Limits(services.settings.block_rows, services.settings.block_bytes)
 
     def read(_stop: threading.Event) -> tuple[Header, str | None]:
         header = corrected_header(path, dataset, job.options, job.mode)
         return header, rows_problem(path, header, wrong, limits)
 
     try:
-        header, problem = await parts.files.run(request, job.organisation, read)
+        header, problem = await services.files.run(request, job.organisation, read)
     except CsvFileError as error:
         raise invalid(f"nothing was changed: {error}", job_id=job.id) from error
     if problem is not None:

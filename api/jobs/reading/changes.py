@@ -21,7 +21,7 @@ _MOST_COLUMNS: Final = 1000
 _WHAT: Final = "changes are"
 
 
-async def changes_of(parts: Services, job: Job) -> Changes | None:
+async def changes_of(services: Services, job: Job) -> Changes | None:
     """What a dry run would change so far; None: its dataset's key does not reach further than the job.
 
     Raises:
@@ -29,8 +29,8 @@ async def changes_of(parts: Services, job: Job) -> Changes | None:
     """
     if job.mode is None:
         return None
-    totals = applied_totals(job, parts.view.lanes(job.id))
-    page = await change_page(parts, job, SHOWN, None)
+    totals = applied_totals(job, services.view.lanes(job.id))
+    page = await change_page(services, job, SHOWN, None)
     return Changes(
         new=totals.rows_created,
         updated=totals.rows_updated,
@@ -38,34 +38,34 @@ async def changes_of(parts: Services, job: Job) -> Changes | None:
         deleted=totals.rows_deleted,
         conflicting=totals.rows_conflicting,
         missing=totals.rows_missing,
-        columns=await _columns(parts, job),
+        columns=await _columns(services, job),
         first=page.changes,
     )
 
 
-async def change_page(parts: Services, job: Job, limit: int, after: int | None) -> ChangePage:
+async def change_page(services: Services, job: Job, limit: int, after: int | None) -> ChangePage:
     """Changes of rows above `after`, by row: `limit` of them, fewer if their values are long.
 
     Raises:
         ApiError: 404, the job is no dry run, or its changes were removed; 503, Elasticsearch does not answer.
     """
     _require_changes(job)
-    hits, total, more = await row_page(parts.documents, _WHAT, _index(parts), job.id, after, limit)
+    hits, total, more = await row_page(services.documents, _WHAT, _index(services), job.id, after, limit)
     changes = [_change(hit["_source"]) for hit in hits]
     return ChangePage(job_id=job.id, total=total, changes=changes, next=changes[-1].row if more else None)
 
 
-async def changes_csv(parts: Services, job: Job) -> AsyncIterator[bytes]:
+async def changes_csv(services: Services, job: Job) -> AsyncIterator[bytes]:
     """All changes, a line for each value: row, change, the key's fields, field, value before, value after.
 
     Raises:
         ApiError: 404, the job is no dry run, or its changes were removed; 503, Elasticsearch does not answer.
     """
     _require_changes(job)
-    dataset = parts.catalog.datasets.get(job.dataset)
+    dataset = services.catalog.datasets.get(job.dataset)
     key = list(dataset.primary_key) if dataset else []
     begun = False
-    async for hits, _ in row_pages(parts.documents, _WHAT, _index(parts), job.id):
+    async for hits, _ in row_pages(services.documents, _WHAT, _index(services), job.id):
         lines = [] if begun else [["sluice_row", "change", *key, "column", "before", "after"]]
         begun = True
         for hit in hits:
@@ -97,17 +97,17 @@ def _require_changes(job: Job) -> None:
     require_kept(job, "changes")
 
 
-async def _columns(parts: Services, job: Job) -> dict[str, int]:
+async def _columns(services: Services, job: Job) -> dict[str, int]:
     """Field -> how many documents would have another value in it."""
     body = {
         "query": {"term": {"job_id": job.id}},
         "size": 0,
         "aggs": {"columns": {"terms": {"field": "columns", "size": _MOST_COLUMNS}}},
     }
-    answer = await parts.documents.search(_WHAT, _index(parts), body)
+    answer = await services.documents.search(_WHAT, _index(services), body)
     buckets = answer["aggregations"]["columns"]["buckets"] if answer and "aggregations" in answer else []
     return {bucket["key"]: int(bucket["doc_count"]) for bucket in buckets}
 
 
-def _index(parts: Services) -> str:
-    return index_name(parts.settings.prefix, "changes")
+def _index(services: Services) -> str:
+    return index_name(services.settings.prefix, "changes")

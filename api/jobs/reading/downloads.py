@@ -33,24 +33,24 @@ class Part:
     end: int
 
 
-async def errors_csv(parts: Services, job: Job) -> Response:
+async def errors_csv(services: Services, job: Job) -> Response:
     """All of a job's row errors, as CSV. Raises as `csv_pages`, and RemovedError."""
     require_kept(job, "row_errors")
-    dataset = parts.catalog.datasets.get(job.dataset)
+    dataset = services.catalog.datasets.get(job.dataset)
     columns = dataset.columns if dataset else ()
-    index = index_name(parts.settings.prefix, "errors")
-    pages = csv_pages(parts.documents, index, job.id, columns, job.options.raw)
+    index = index_name(services.settings.prefix, "errors")
+    pages = csv_pages(services.documents, index, job.id, columns, job.options.raw)
     return await _csv(job, "errors", pages)
 
 
-async def changes_file(parts: Services, job: Job) -> Response:
+async def changes_file(services: Services, job: Job) -> Response:
     """All that a dry run would change, as CSV. Raises as `changes_csv`."""
-    return await _csv(job, "changes", changes_csv(parts, job))
+    return await _csv(job, "changes", changes_csv(services, job))
 
 
-async def undone_file(parts: Services, job: Job, buckets: tuple[Bucket, ...]) -> Response:
+async def undone_file(services: Services, job: Job, buckets: tuple[Bucket, ...]) -> Response:
     """What a rollback has done with each row, as CSV. Raises as `undone_csv`."""
-    return await _csv(job, "undone", undone_csv(parts, job, buckets))
+    return await _csv(job, "undone", undone_csv(services, job, buckets))
 
 
 async def _csv(job: Job, name: str, pages: AsyncIterator[bytes]) -> Response:

@@ -26,7 +26,7 @@ SHOWN = 20
 """Row errors and rows in a preview, at most."""
 
 
-async def preview_of(parts: Services, job: Job) -> Preview:
+async def preview_of(services: Services, job: Job) -> Preview:
     """What a dry run has found so far.
 
     Raises:
@@ -36,11 +36,11 @@ async def preview_of(parts: Services, job: Job) -> Preview:
         problem = f"job {job.id} is no dry run, so it has no preview: a job with dry_run (--dry-run) has one"
         raise ApiError(404, problem, {"state": job.state})
     require_kept(job, "previews")
-    prefix, documents = parts.settings.prefix, parts.documents
+    prefix, documents = services.settings.prefix, services.documents
     errors = await error_page(documents, index_name(prefix, "errors"), job.id, SHOWN, None)
     previews = row_pages(documents, "rows of dry runs are", index_name(prefix, "previews"), job.id, limit=SHOWN)
     hits, _ = await anext(previews)
-    totals = applied_totals(job, parts.view.lanes(job.id))
+    totals = applied_totals(job, services.view.lanes(job.id))
     return Preview(
         job_id=job.id,
         state=job.state,
@@ -49,11 +49,11 @@ async def preview_of(parts: Services, job: Job) -> Preview:
         rows_failed=totals.rows_failed,
         errors=errors.errors,
         rows=[PreviewRow(row=hit["_source"]["row"], document=hit["_source"]["document"]) for hit in hits],
-        changes=await changes_of(parts, job),
+        changes=await changes_of(services, job),
     )
 
 
-async def start_real(parts: Services, job: Job, caller: Caller, body: Start) -> tuple[Job, bool]:
+async def start_real(services: Services, job: Job, caller: Caller, body: Start) -> tuple[Job, bool]:
     """The real job of a dry run, and whether it was made just now. Raises as `submit`, and ApiError 400 or 409."""
     if body.sha256 is not None:
         raise invalid("sha256 is that of a draft's file, and the real job reads the dry run's: leave sha256 out")
@@ -69,20 +69,20 @@ async def start_real(parts: Services, job: Job, caller: Caller, body: Start) -> 
     if problem is not None:
         raise refused(problem)
     if body.options is not None:
-        await parts.notified(body.options, job.organisation)
-    started = parts.view.jobs.get(command.job_id)
+        await services.notified(body.options, job.organisation)
+    started = services.view.jobs.get(command.job_id)
     if started is not None:
         return started, False
     if job.options.dry_run:  # the control agent decides whether it can be started now
-        await asyncio.to_thread(_require_source, job, parts)
-    return await submit(parts.commands, parts.live, command), True
+        await asyncio.to_thread(_require_source, job, services)
+    return await submit(services.commands, services.live, command), True
 
 
-def _require_source(job: Job, parts: Services) -> None:
+def _require_source(job: Job, services: Services) -> None:
     source = job.source
     if source.kind != "file" or source.path is None:
         return
-    found = standing(source, parts.settings.storage_root)
+    found = standing(source, services.settings.storage_root)
     if found is Standing.THERE:
         return
     what = "is not on the server any more" if found is Standing.GONE else "has changed since"

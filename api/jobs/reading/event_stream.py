@@ -25,21 +25,21 @@ _HEARTBEAT_SECONDS = 15
 _SEND_SECONDS = 60
 
 
-def event_source(parts: Services, job: Job, last_id: str | None = None) -> EventSourceResponse:
+def event_source(services: Services, job: Job, last_id: str | None = None) -> EventSourceResponse:
     """The answer that has a job's `events`. It counts among the organisation's streams until it is sent.
 
     Raises:
         ApiError: 429 or 503, there are as many such answers as there may be.
     """
-    if parts.streams.total() >= parts.settings.api_connections // 2:
+    if services.streams.total() >= services.settings.api_connections // 2:
         text = "the API has no room for another event stream; ask for the job now and then instead"
         raise errors.unavailable(text)
-    most = parts.catalog.quotas.of(job.organisation).event_streams
-    if parts.streams[job.organisation] >= most:
-        found = f"organisation {job.organisation} has {parts.streams[job.organisation]} open event streams"
+    most = services.catalog.quotas.of(job.organisation).event_streams
+    if services.streams[job.organisation] >= most:
+        found = f"organisation {job.organisation} has {services.streams[job.organisation]} open event streams"
         raise errors.refused(exceeded("event_streams", job.organisation, most, found))
     return EventSourceResponse(
-        _counted(_Place(parts.streams, job.organisation), events(parts.live, job, last_id)),
+        _counted(_Place(services.streams, job.organisation), events(services.live, job, last_id)),
         ping=_HEARTBEAT_SECONDS,
         ping_message_factory=lambda: ServerSentEvent(comment="still here"),
         send_timeout=_SEND_SECONDS,

@@ -39,40 +39,40 @@ class _EncodedPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
-async def page_of_all(parts: Services, query: Query, asking: Caller) -> tuple[list[Job], str | None]:
+async def page_of_all(services: Services, query: Query, asking: Caller) -> tuple[list[Job], str | None]:
     """A page of all jobs, as `page` answers it."""
-    shown, following = await _brief_page(parts, query, asking)
-    return [parts.view.jobs.get(job.id, job) for job in shown], following
+    shown, following = await _brief_page(services, query, asking)
+    return [services.view.jobs.get(job.id, job) for job in shown], following
 
 
-async def _brief_page(parts: Services, query: Query, asking: Caller) -> tuple[list[Job], str | None]:
+async def _brief_page(services: Services, query: Query, asking: Caller) -> tuple[list[Job], str | None]:
     """The same, with those that have ended in brief."""
     found: list[Job] = []
-    async with parts.listing:
-        async for some in time_slices(parts.view.jobs.values(), _JOBS_A_TURN):
+    async with services.listing:
+        async for some in time_slices(services.view.jobs.values(), _JOBS_A_TURN):
             found = newest(found, some, query, asking)
     return page_of(found, query)
 
 
-async def job_page(parts: Services, query: Query, asking: Caller) -> bytes:
+async def job_page(services: Services, query: Query, asking: Caller) -> bytes:
     """A page of all jobs, as callers see them: a `JobPage` in JSON."""
-    jobs, following = await _brief_page(parts, query, asking)
+    jobs, following = await _brief_page(services, query, asking)
     now, shown = now_ms(), []
 
     def encoded(job: Job) -> bytes:
-        return msgspec.json.encode(job_view(job, parts.view, now))
+        return msgspec.json.encode(job_view(job, services.view, now))
 
     async for some in time_slices(jobs, _SHOWN_A_TURN):
-        shown += [parts.views.of(job, encoded) for job in some]
+        shown += [services.views.of(job, encoded) for job in some]
     return msgspec.json.encode(_EncodedPage(shown, following))
 
 
-async def history_of(parts: Services, job: Job) -> list[HistoryEntry]:
+async def history_of(services: Services, job: Job) -> list[HistoryEntry]:
     """A job's audit trail, oldest first: its last `MOST_HISTORY` records. Raises as `records_of`."""
-    return entries(await records_of(parts, job))
+    return entries(await records_of(services, job))
 
 
-async def records_of(parts: Services, job: Job) -> list[History]:
+async def records_of(services: Services, job: Job) -> list[History]:
     """The last `MOST_HISTORY` records of a job's history, oldest first; some may be there twice.
 
     Raises:
@@ -80,11 +80,11 @@ async def records_of(parts: Services, job: Job) -> list[History]:
     """
     try:
         async with asyncio.timeout(_HISTORY_SECONDS):
-            await parts.live.until_history_complete(job)
+            await services.live.until_history_complete(job)
             # One request at a time: the consumer serves one, and threads that wait for it would be missing elsewhere.
-            async with parts.reading_history:
-                offsets = parts.view.event_offsets(job.id)[-MOST_HISTORY:]
-                return await asyncio.to_thread(parts.history.read, offsets)
+            async with services.reading_history:
+                offsets = services.view.event_offsets(job.id)[-MOST_HISTORY:]
+                return await asyncio.to_thread(services.history.read, offsets)
     except TimeoutError as error:
         raise unavailable("the history is kept in Kafka, which is slow to answer; try again") from error
     except (KafkaUnavailableError, KafkaException) as error:
@@ -92,12 +92,12 @@ async def records_of(parts: Services, job: Job) -> list[History]:
 
 
 async def errors_of(
-    parts: Services, job: Job, limit: int, after: int | None = None, like: int | None = None
+    services: Services, job: Job, limit: int, after: int | None = None, like: int | None = None
 ) -> RowErrorPage:
     """A page of a job's row errors. Raises as `error_page`, and RemovedError."""
     require_kept(job, "row_errors")
-    index = index_name(parts.settings.prefix, "errors")
-    return await error_page(parts.documents, index, job.id, limit, after, like)
+    index = index_name(services.settings.prefix, "errors")
+    return await error_page(services.documents, index, job.id, limit, after, like)
 
 
 def dataset_view(dataset: Dataset) -> DatasetView:

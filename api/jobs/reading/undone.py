@@ -21,7 +21,7 @@ _BLOCKS: Final = (5, 50)
 
 
 async def undone_page(
-    parts: Services, job: Job, buckets: tuple[Bucket, ...], limit: int, after: int | None
+    services: Services, job: Job, buckets: tuple[Bucket, ...], limit: int, after: int | None
 ) -> UndonePage:
     """What became of rows above `after`, by row: `limit` of them in these buckets.
 
@@ -31,11 +31,11 @@ async def undone_page(
     """
     _require_list(job)
     rows: list[UndoneRow] = []
-    async for some in _rows(parts, job, buckets, after or 0):
+    async for some in _rows(services, job, buckets, after or 0):
         rows += some
         if len(rows) > limit:
             break
-    totals = undone_totals(job, parts.view.lanes(job.id))
+    totals = undone_totals(job, services.view.lanes(job.id))
     return UndonePage(
         job_id=job.id,
         restored=totals.rows_restored,
@@ -46,32 +46,32 @@ async def undone_page(
     )
 
 
-async def undone_csv(parts: Services, job: Job, buckets: tuple[Bucket, ...]) -> AsyncIterator[bytes]:
+async def undone_csv(services: Services, job: Job, buckets: tuple[Bucket, ...]) -> AsyncIterator[bytes]:
     """The same as CSV, all of it. Raises as `undone_page`."""
     _require_list(job)
     lines = [["sluice_row", "outcome", "document", "reason", "job"]]
-    async for rows in _rows(parts, job, buckets, 0):  # the header goes out once the first rows are known
+    async for rows in _rows(services, job, buckets, 0):  # the header goes out once the first rows are known
         lines += [[str(it.row), it.outcome, it.document or "", it.reason or "", it.job_id or ""] for it in rows]
         yield csv_lines(lines)
         lines = []
 
 
-async def partial_problem(parts: Services, job: Job) -> str | None:
+async def partial_problem(services: Services, job: Job) -> str | None:
     """Why a rollback of this job could give back only a part of what it wrote over; None: all of it, or that is not
     known while Elasticsearch does not answer."""
     # A rollback that has failed has been asked for in spite of it, and the images of a job that has not ended stay.
     if not job.restores or job.options.dry_run or (job.phase == "undo" and job.state is State.FAILED):
         return None
-    applied, undone = applied_totals(job, parts.view.lanes(job.id)), undone_totals(job, parts.view.lanes(job.id))
+    applied, undone = applied_totals(job, services.view.lanes(job.id)), undone_totals(job, services.view.lanes(job.id))
     wrote = applied.rows_created + applied.rows_updated + applied.rows_deleted - undone.rows_restored
-    index = index_name(parts.settings.prefix, "images")
+    index = index_name(services.settings.prefix, "images")
     body = {
         "query": {"term": {"job_id": job.id}},
         "size": 0,
         "aggs": {"alone": {"value_count": {"field": "row"}}, "grouped": {"sum": {"field": "entries"}}},
     }
     try:
-        found = await parts.documents.search("before-images are", index, body, fresh=True)
+        found = await services.documents.search("before-images are", index, body, fresh=True)
     except ApiError:
         return None
     sums = (found or {}).get("aggregations", {})
@@ -84,16 +84,18 @@ async def partial_problem(parts: Services, job: Job) -> str | None:
     )
 
 
-async def _rows(parts: Services, job: Job, buckets: tuple[Bucket, ...], after: int) -> AsyncIterator[list[UndoneRow]]:
+async def _rows(
+    services: Services, job: Job, buckets: tuple[Bucket, ...], after: int
+) -> AsyncIterator[list[UndoneRow]]:
     """The rows above `after`, some at a time."""
-    index = index_name(parts.settings.prefix, "undone")
+    index = index_name(services.settings.prefix, "undone")
     body = {
         "query": {"bool": {"filter": [{"term": {"job_id": job.id}}, {"range": {"last_row": {"gt": after}}}]}},
         "sort": [{"first_row": "asc"}, {"run": "asc"}],
     }
     first, most = _BLOCKS
     waiting: dict[int, UndoneRow] = {}
-    blocks = parts.documents.pages("what a rollback did is", index, body, first=first, most=most, fresh=True)
+    blocks = services.documents.pages("what a rollback did is", index, body, first=first, most=most, fresh=True)
     async with aclosing(blocks) as pages:
         async for hits, _ in pages:
             for hit in hits:

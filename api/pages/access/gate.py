@@ -17,7 +17,7 @@ from api.web.access import require_role, watched
 from api.web.auth import ADMIN, Caller
 from api.web.responses import http_problem, refusal_response, unexpected
 from api.web.routing import Handler
-from api.web.services import count_request, services, visible_job
+from api.web.services import count_request, services_of, visible_job
 from schemas.policies.principals import Role
 
 _POLICY = "; ".join(
@@ -51,7 +51,7 @@ def gated(handler: Handler, needed: Role) -> Handler:
             return _to_sign_in(request)
         # `caller` of api/web/services.py finds it there: a browser sends no key.
         request.state.caller = user
-        count_request(services(request), user)
+        count_request(services_of(request), user)
         if "job_id" in request.path_params:
             await visible_job(request)
         require_role(request, needed)
@@ -96,17 +96,17 @@ def _with_headers(answer: Response) -> Response:
 async def caller_of_page(request: Request) -> Caller | None:
     """The user of the page; None: not signed in. A key in the headers does not count here: it is for REST."""
     user = await session_of_page(request)
-    return ADMIN if user is None and not services(request).settings.api_require_key else user
+    return ADMIN if user is None and not services_of(request).settings.api_require_key else user
 
 
 async def session_of_page(request: Request) -> Caller | None:
     """The caller whose session the browser has; None: no session that holds."""
-    parts = services(request)
+    services = services_of(request)
     tokens = tokens_in(request.headers.get("cookie", ""))
     if tokens:
-        await parts.authenticator.caught_up()
+        await services.authenticator.caught_up()
     for token in tokens:
-        user = await caller_of_session(parts.principals, token, parts.authenticator.admin_key)
+        user = await caller_of_session(services.principals, token, services.authenticator.admin_key)
         if user is not None:
             return user
     return None

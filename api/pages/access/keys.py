@@ -14,7 +14,7 @@ from api.pages import rendering
 from api.pages.fields import fields_of
 from api.principals.issuing import keys_of, make_key, revoke_key
 from api.web.parsing import values_as
-from api.web.services import address_of, caller, services
+from api.web.services import address_of, caller, services_of
 from control.principals.keys import is_id, new_key
 from schemas.policies.principals import Role
 from schemas.policies.security import Occurrence, SecurityEvent
@@ -43,20 +43,20 @@ async def show_keys(request: Request) -> Response:
 
 async def create_key(request: Request) -> Response:
     """Make a key, and show its text: this one answer has it."""
-    fields, parts, asking = await fields_of(request), services(request), caller(request)
+    fields, services, asking = await fields_of(request), services_of(request), caller(request)
     once = fields.get("once", "")
     if not is_id(once):
         raise invalid("this form can't be read; open the page anew")
     try:
         # The form names the id, so that a form that is sent twice makes one key.
-        async with parts.creating.held(f"key/{once}"):
-            if once in parts.principals.feed.registry.keys:
+        async with services.creating.held(f"key/{once}"):
+            if once in services.principals.feed.registry.keys:
                 text = f"this form has made key {once} already; revoke it if you don't have its text, and make another"
                 raise ApiError(409, text)
             made = new_key(secrets.token_bytes, once)
             body = values_as(_wanted(fields), KeyRequest)
             key = await make_key(
-                parts.principals, parts.audit, parts.catalog.quotas, asking, address_of(request), body, made
+                services.principals, services.audit, services.catalog.quotas, asking, address_of(request), body, made
             )
     except ApiError as error:
         if error.code not in (400, 403, 409, 429):
@@ -67,9 +67,9 @@ async def create_key(request: Request) -> Response:
 
 async def revoke(request: Request) -> Response:
     """Revoke a key."""
-    parts, asking = services(request), caller(request)
-    await parts.authenticator.caught_up()
-    await revoke_key(parts.principals, parts.audit, asking, address_of(request), request.path_params["key_id"])
+    services, asking = services_of(request), caller(request)
+    await services.authenticator.caught_up()
+    await revoke_key(services.principals, services.audit, asking, address_of(request), request.path_params["key_id"])
     return RedirectResponse("/keys", 303)
 
 
@@ -80,9 +80,9 @@ async def _page(
     problem: str | None = None,
     given: dict[str, str] | None = None,
 ) -> Response:
-    parts, asking = services(request), caller(request)
-    await parts.authenticator.caught_up()
-    keys = keys_of(parts.principals, asking)
+    services, asking = services_of(request), caller(request)
+    await services.authenticator.caught_up()
+    keys = keys_of(services.principals, asking)
     return rendering.page(
         request,
         "keys.html",
@@ -96,7 +96,7 @@ async def _page(
         own=asking.own_organisation or "",
         organisations=None if asking.organisations is None else sorted(asking.organisations),
         once=new_key(secrets.token_bytes).id,
-        events=[(event, occurred(event)) for event in parts.audit.newest(asking, _EVENTS_SHOWN)],
+        events=[(event, occurred(event)) for event in services.audit.newest(asking, _EVENTS_SHOWN)],
     )
 
 

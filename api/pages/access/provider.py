@@ -17,7 +17,7 @@ from api.pages.access.session import over_https, values_of
 from api.pages.access.signing import form, own_path, signed_in
 from api.pages.rendering import page
 from api.principals.oidc.provider import Provider
-from api.web.services import address_of, route_of, services
+from api.web.services import address_of, route_of, services_of
 
 _COOKIE: Final = "sluice_signing_in"
 _SECURE_COOKIE: Final = f"__Host-{_COOKIE}"
@@ -31,9 +31,9 @@ async def begin(request: Request) -> Response:
     state, verifier, nonce = (secrets.token_urlsafe(32) for _ in range(3))
     asked = {
         "response_type": "code",
-        "client_id": services(request).settings.oidc_client_id or "",
+        "client_id": services_of(request).settings.oidc_client_id or "",
         "redirect_uri": _redirect(request),
-        "scope": services(request).settings.oidc_scope,
+        "scope": services_of(request).settings.oidc_scope,
         "state": state,
         "nonce": nonce,
         "code_challenge": urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("="),
@@ -75,7 +75,7 @@ async def come_back(request: Request) -> Response:
     except ApiError as error:
         if error.code != 401:
             raise
-        authenticator = services(request).authenticator
+        authenticator = services_of(request).authenticator
         refused = authenticator.refused(None, address_of(request), route_of(request), error.message)
         answer = form(request, own_path(unquote(following)), refused.message, refused.code)
         answer.headers.update(refused.headers)
@@ -89,15 +89,15 @@ async def come_back(request: Request) -> Response:
 
 
 def _provider(request: Request) -> Provider:
-    found = services(request).authenticator.provider
-    if found is None or services(request).settings.oidc_client_id is None:
+    found = services_of(request).authenticator.provider
+    if found is None or services_of(request).settings.oidc_client_id is None:
         raise ApiError(404, "no OpenID provider is configured here; sign in with an API key")
     return found
 
 
 def _redirect(request: Request) -> str:
     """Where the provider is to send the browser."""
-    given = services(request).settings.api_url
+    given = services_of(request).settings.api_url
     if given is not None:
         return f"{given.rstrip('/')}{CALLBACK}"
     scheme = "https" if over_https(request.headers, request.scope["scheme"]) else "http"

@@ -14,7 +14,7 @@ from api.pages.fields import fields_of
 from api.pages.rendering import page
 from api.principals.sessions import begin_session, end_session
 from api.web.auth import Caller
-from api.web.services import address_of, caller, route_of, services
+from api.web.services import address_of, caller, route_of, services_of
 from runtime.text.formatting import iso_time
 
 
@@ -28,10 +28,10 @@ async def show_sign_in(request: Request) -> Response:
 
 async def sign_in(request: Request) -> Response:
     """Check the key, and set a session cookie that scripts can't read and other sites can't send."""
-    fields, parts = await fields_of(request), services(request)
+    fields, services = await fields_of(request), services_of(request)
     following, address = own_path(fields.get("next")), address_of(request)
     try:
-        user = await parts.authenticator.caller_with(fields.get("key", "").strip(), address, route_of(request))
+        user = await services.authenticator.caller_with(fields.get("key", "").strip(), address, route_of(request))
         return await signed_in(request, user, RedirectResponse(following, 303))
     except ApiError as error:
         if error.code not in (401, 429):
@@ -45,11 +45,15 @@ async def sign_in(request: Request) -> Response:
 
 async def signed_in(request: Request, user: Caller, answer: Response) -> Response:
     """Begin a session of this user, whose cookie comes with the answer. Raises as `begin_session`."""
-    parts = services(request)
+    services = services_of(request)
     cookie, session = await begin_session(
-        parts.principals, parts.catalog.quotas, user, parts.authenticator.admin_key, parts.settings.oidc_issuer
+        services.principals,
+        services.catalog.quotas,
+        user,
+        services.authenticator.admin_key,
+        services.settings.oidc_issuer,
     )
-    parts.audit.note("signed-in", user, address_of(request), why=f"until {iso_time(session.ends_at)}")
+    services.audit.note("signed-in", user, address_of(request), why=f"until {iso_time(session.ends_at)}")
     secure = over_https(request.headers, request.scope["scheme"])
     answer.set_cookie(
         SECURE_COOKIE if secure else COOKIE,
@@ -71,10 +75,10 @@ def _forget(answer: Response, cookie: str) -> None:
 
 async def sign_out(request: Request) -> Response:
     """End the session everywhere, and delete its cookie."""
-    parts, user = services(request), caller(request)
+    services, user = services_of(request), caller(request)
     if user.session is not None:
-        await end_session(parts.principals, user)
-        parts.audit.note("signed-out", user, address_of(request))
+        await end_session(services.principals, user)
+        services.audit.note("signed-out", user, address_of(request))
     answer = RedirectResponse("/sign-in", 303)
     for cookie in (SECURE_COOKIE, COOKIE):
         _forget(answer, cookie)
@@ -83,7 +87,7 @@ async def sign_out(request: Request) -> Response:
 
 def form(request: Request, following: str, problem: str | None = None, code: int = 200) -> Response:
     """The page that asks for a key, or leads to the OpenID provider."""
-    settings = services(request).settings
+    settings = services_of(request).settings
     provider = urlsplit(settings.oidc_issuer or "").hostname if settings.oidc_client_id else None
     values = {"following": following, "problem": problem, "provider": provider}
     return page(request, "sign_in.html", code, **values)

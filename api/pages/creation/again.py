@@ -22,7 +22,7 @@ from api.pages.creation.starting import started
 from api.pages.fields import fields_of
 from api.pages.start_forms import start_forms
 from api.uploads.upload import Upload
-from api.web.services import services, visible_job
+from api.web.services import services_of, visible_job
 from control.creation.admission import Kind
 from schemas.job import FORMAT_OPTIONS, MODE_OPTIONS, Job
 from schemas.messages.commands import CreateJob
@@ -36,17 +36,17 @@ _GIVEN: Final = frozenset(
 
 async def show_again(request: Request) -> Response:
     """The form, filled in with what the job had."""
-    job, parts = await visible_job(request), services(request)
+    job, services = await visible_job(request), services_of(request)
     kind = _kind(request, job)
     require_file(job)
-    form = next(form for form in start_forms(parts.catalog) if form.operation == job.operation)
+    form = next(form for form in start_forms(services.catalog) if form.operation == job.operation)
     found = job.suspicion.columns_option if job.suspicion is not None and "mended" in request.query_params else None
     values = form_of_options(job.options if found is None else replace(job.options, columns=found))
 
     def read(_stop: threading.Event) -> dict[str, Any]:
-        return stored_table(values, job, parts.catalog, parts.settings.storage_root)
+        return stored_table(values, job, services.catalog, services.settings.storage_root)
 
-    table = await parts.looks.run(request, job.organisation, read)
+    table = await services.looks.run(request, job.organisation, read)
     return rendering.page(
         request, "again.html", job=job, form=form, kind=kind, values=values, key=secrets.token_urlsafe(16), **table
     )
@@ -66,7 +66,7 @@ async def send_again(request: Request) -> Response:
 
 
 def _kind(request: Request, job: Job) -> Kind:
-    kind = services(request).catalog.operations.get(job.operation)
+    kind = services_of(request).catalog.operations.get(job.operation)
     if kind is None:
         raise ApiError(404, f"there is no operation {job.operation} here any more")
     return kind

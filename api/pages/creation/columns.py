@@ -30,7 +30,7 @@ from api.uploads.multipart import boundary_of
 from api.uploads.receiving import MOST_JSON_BYTES, TextPart, receive_parts
 from api.uploads.unpacking import compression_of
 from api.web.parsing import values_as
-from api.web.services import caller, services, visible_job
+from api.web.services import caller, services_of, visible_job
 from control.creation.admission import Catalog
 from csvfile.columns import Wanted, wanted_by, wanted_of_corrections
 from csvfile.cutter import Limits, cut
@@ -70,7 +70,7 @@ async def show_columns(request: Request) -> Response:
     """The table for the file whose header, or first bytes, are sent; nothing is stored. Fields: dataset, mode, empty,
     columns, whole; file."""
     fields, head = await _received(request)
-    catalog = services(request).catalog
+    catalog = services_of(request).catalog
     dataset = catalog.datasets.get(fields.get("dataset", ""))
     if dataset is None:
         raise invalid("the dataset is not known; open the page anew")
@@ -91,7 +91,7 @@ async def show_columns(request: Request) -> Response:
     def look(_stop: threading.Event) -> dict[str, Any]:
         return _table(head, "whole" in fields, dataset, wanted, options, text_by(options))
 
-    shown = await services(request).looks.run(request, caller(request).scope, look)
+    shown = await services_of(request).looks.run(request, caller(request).scope, look)
     mode = next((mode for mode in dataset.modes if mode == fields.get("mode")), dataset.mode)
     if "told" in shown:
         shown["told"]["checks"] = checks_of(dataset, mode, keeps=fields.get("empty") != "clear")
@@ -104,22 +104,22 @@ async def _wanted(request: Request, fields: Mapping[str, str], dataset: str, sai
     organisation = fields.get("organisation", "").strip() or "default"
     if options.mapping is not None and not caller(request).may_see(organisation):
         raise ApiError(403, f"you may not act for organisation {organisation}")
-    return wanted_by(await services(request).mappings.resolved(options, organisation, dataset, None))
+    return wanted_by(await services_of(request).mappings.resolved(options, organisation, dataset, None))
 
 
 async def show_stored_columns(request: Request) -> Response:
     """The table for the stored file of a job, or for the header of a file that is to be sent to it: that of a draft, or
     corrected rows. Fields: columns, and how the stored file is written; or file.
     """
-    job, parts = await visible_job(request), services(request)
+    job, services = await visible_job(request), services_of(request)
     fields, header = await _received(request)
 
     def look(_stop: threading.Event) -> dict[str, Any]:
         if header:
-            return {"fixed": True, **_sent_table(job, header, parts.catalog)}
-        return stored_table(fields, job, parts.catalog, parts.settings.storage_root)
+            return {"fixed": True, **_sent_table(job, header, services.catalog)}
+        return stored_table(fields, job, services.catalog, services.settings.storage_root)
 
-    return fragment("columns.html", **await parts.looks.run(request, job.organisation, look))
+    return fragment("columns.html", **await services.looks.run(request, job.organisation, look))
 
 
 def stored_table(fields: Mapping[str, str], job: Job, catalog: Catalog, root: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from api.pages.rendering import go_to
 from api.pages.start_forms import source_of
 from api.uploads.multipart import boundary_of
 from api.uploads.upload import Upload
-from api.web.services import caller, services
+from api.web.services import caller, services_of
 from control.creation.admission import Kind
 from runtime.clock import now_ms
 from schemas.job import Job
@@ -30,8 +30,8 @@ from schemas.messages.commands import CreateJob
 
 async def start_job(request: Request) -> Response:
     """Start a job of the operation that the path names, with the form's file if the operation takes one."""
-    operation, parts = request.path_params["operation"], services(request)
-    kind = parts.catalog.operations.get(operation)
+    operation, services = request.path_params["operation"], services_of(request)
+    kind = services.catalog.operations.get(operation)
     if kind is None:
         raise ApiError(404, f"there is no operation {operation[:80]!r} here; open the page anew")
     receive = _with_file(request, operation, kind) if source_of(kind) == "file" else _without_file(operation, kind)
@@ -40,8 +40,8 @@ async def start_job(request: Request) -> Response:
 
 async def started(request: Request, receive: Receive) -> Response:
     """The answer to a form that makes a job: the way to its page. Raises as `make_job`."""
-    parts = services(request)
-    await ready_to_create(parts)
+    services = services_of(request)
+    await ready_to_create(services)
     try:
         job = await make_job(request, id_for(caller(request), request.query_params.get("key")), receive)
     except ApiError as error:
@@ -58,16 +58,16 @@ async def started(request: Request, receive: Receive) -> Response:
 
 async def _keep_columns(request: Request, job: Job, name: str) -> None:
     """Keep the job's columns as a mapping. The job is there already, and a refusal says so."""
-    parts, options = services(request), job.options
+    services, options = services_of(request), job.options
     body = MappingBody(dataset=job.dataset, columns=options.columns, set=options.set, ignore_extra=options.ignore_extra)
     try:
-        await parts.mappings.save(
+        await services.mappings.save(
             job.organisation,
             name,
             body,
             caller(request).name,
             now_ms(),
-            parts.catalog,
+            services.catalog,
         )
     except ApiError as error:
         again = "send this form again to keep them: no second job is made"
@@ -94,7 +94,7 @@ def _without_file(operation: str, kind: Kind) -> Receive:
     async def receive(request: Request, admission: Admission, _: Upload) -> CreateJob:
         asked = job_request(await fields_of(request), operation, kind)
         command = admission.command(asked, None)
-        await require_confirmed(services(request), admission, asked, command)
+        await require_confirmed(services_of(request), admission, asked, command)
         return command
 
     return receive

@@ -28,14 +28,14 @@ async def show_errors(request: Request) -> Response:
     row = whole_number("like", like, 0, _LAST_ROW)
     behind = None if after is None else whole_number("after", after, 0, _LAST_ROW)
 
-    async def rows(parts: Services, job: Job) -> dict[str, Any]:
-        return {"like": row, "errors": await errors_of(parts, job, _ROWS, behind, row)}
+    async def rows(services: Services, job: Job) -> dict[str, Any]:
+        return {"like": row, "errors": await errors_of(services, job, _ROWS, behind, row)}
 
     return await part_of_job(request, "error_rows.html", rows)
 
 
-async def _groups(parts: Services, job: Job) -> dict[str, Any]:
-    found = await groups_of(parts, job)
+async def _groups(services: Services, job: Job) -> dict[str, Any]:
+    found = await groups_of(services, job)
     whole = job.rows_total is not None and found.rows_done >= job.rows_total
     return {"errors": found, "groups": [_shown(found, group, whole) for group in found.groups]}
 

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from api.glance.installation import installation, surroundings
 from api.pages import rendering
 from api.pages.words import tone
-from api.web.services import caller, services
+from api.web.services import caller, services_of
 from control.moves import allowed_states
 from schemas.job import ENDED, State
 from schemas.messages.commands import PauseJob
@@ -26,8 +26,8 @@ async def show_installation(request: Request) -> Response:
 
 async def head(request: Request) -> dict[str, Any]:
     """What the template of the head is given."""
-    parts = services(request)
-    found = await installation(parts, surroundings(request), caller(request))
+    services = services_of(request)
+    found = await installation(services, surroundings(request), caller(request))
     return {
         "all": found,
         "states_now": [(state, found.states[state], tone(state)) for state in State if found.states[state]],

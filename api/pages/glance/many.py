@@ -14,7 +14,7 @@ from api.pages import rendering
 from api.pages.fields import pairs_of
 from api.pages.words import tone
 from api.web.parsing import values_as
-from api.web.services import caller, caught_up, services
+from api.web.services import caller, caught_up, services_of
 from schemas.job import State
 
 _FILTERS: Final = ("state", "operation", "organisation")
@@ -44,10 +44,10 @@ async def act_on_jobs(request: Request) -> Response:
 
 
 async def _asked(request: Request, pairs: list[tuple[str, str]], *, sure: bool) -> Response:
-    parts = services(request)
-    await caught_up(parts)
+    services = services_of(request)
+    await caught_up(services)
     asked = many_request_in(pairs, preview=not sure)
-    answer = await act_on_many(parts, caller(request), asked, _WAIT_SECONDS if sure else 0.0)
+    answer = await act_on_many(services, caller(request), asked, _WAIT_SECONDS if sure else 0.0)
     left_out = ("sure", "reason", "rows")
     return rendering.page(
         request,

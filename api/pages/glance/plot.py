@@ -24,18 +24,18 @@ _SURELY_FOUND_MS: Final = 60_000
 async def show_plot(request: Request) -> Response:
     """The drawings and the table."""
 
-    async def found(parts: Services, job: Job) -> dict[str, Any]:
+    async def found(services: Services, job: Job) -> dict[str, Any]:
         series = await series_of(request, job)
-        return {**_shown(series), "behind": _is_behind(series, parts, job)}
+        return {**_shown(series), "behind": _is_behind(series, services, job)}
 
     return await part_of_job(request, "plot.html", found)
 
 
-def _is_behind(series: Series, parts: Services, job: Job) -> bool:
+def _is_behind(series: Series, services: Services, job: Job) -> bool:
     """Whether records of a job at rest are still to come: they are found some seconds after the rows they count."""
     if job.ended_at is not None and now_ms() - job.ended_at > _SURELY_FOUND_MS:
         return False
-    done = progress(job, parts.view.lanes(job.id), None)
+    done = progress(job, services.view.lanes(job.id), None)
     return bool(series.points) and series.points[-1].rows_done < done.rows_applied + done.rows_failed
 
 

@@ -10,14 +10,14 @@ from api.glance.job_report import report_of
 from api.pages import rendering
 from api.pages.job import shown
 from api.pages.words import happened
-from api.web.services import services, visible_job
+from api.web.services import services_of, visible_job
 from runtime.text.report_text import report_text
 
 
 async def show_report(request: Request) -> Response:
     """The whole page."""
-    job, parts = await visible_job(request), services(request)
-    found = await report_of(parts, job)
+    job, services = await visible_job(request), services_of(request)
+    found = await report_of(services, job)
     return rendering.page(
         request,
         "report.html",

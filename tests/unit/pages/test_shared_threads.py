@@ -48,8 +48,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 @contextmanager
 def held(world: World, organisation: str) -> Iterator[None]:
     """Give each pool as many works of the organisation as it takes, none of which ends before this does."""
-    parts: Services = world.client.app.state.services  # type: ignore[attr-defined]
-    pools = [pool for name in Services.__slots__ if isinstance(pool := getattr(parts, name), FileReaders)]
+    services: Services = world.client.app.state.services  # type: ignore[attr-defined]
+    pools = [pool for name in Services.__slots__ if isinstance(pool := getattr(services, name), FileReaders)]
     release = threading.Event()
     begun = threading.Semaphore(0)
 
