@@ -19,8 +19,13 @@ _DAY = timedelta(days=1)
 
 
 def range_query(field: str, organisation: str, first_day: str, last_day: str | None) -> dict[str, Any]:
-    """An organisation's rows from a day to a day (YYYY-MM-DD, UTC), both included; None: to the last there are."""
-    bounds = {"gte": first_day, "format": "strict_date_optional_time"}
+    """An organisation's rows from a day to a day (YYYY-MM-DD, UTC), both included; None: to the last there are.
+
+    In UTC a time with an offset may be before the year 1 or after 9999: from the first day there is on are all rows.
+    """
+    bounds = {"format": "strict_date_optional_time"}
+    if first_day != date.min.isoformat():
+        bounds["gte"] = first_day
     if last_day is not None:
         with suppress(OverflowError):  # there is no later day
             bounds["lt"] = (date.fromisoformat(last_day) + _DAY).isoformat()

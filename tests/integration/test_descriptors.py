@@ -24,7 +24,7 @@ from processor.validation.columns import BadValueError, compile_column
 from runtime.provision import RefusedError, migrate, provision, provision_indices
 from runtime.settings import Settings
 from schemas.descriptors.datasets import Dataset, DatasetError, parse_dataset
-from schemas.exports import span_query
+from schemas.exports import range_query, span_query
 from schemas.indices import data_index, data_mapping, index_settings
 from schemas.messages.blocks import Span
 from schemas.names import DEEPEST, MAPPING_FIELDS, OWN_FIELDS
@@ -147,7 +147,7 @@ def test_what_a_dry_run_calls_good_is_stored_as_it_says(data: st.DataObject, con
             assert (document[name], str(document[name])) == (value, str(value))
 
 
-def test_a_time_of_the_first_or_last_year_there_is_can_be_asked_for(config: Settings) -> None:
+def test_a_time_of_the_first_or_last_year_there_is_can_be_asked_for_and_exported(config: Settings) -> None:
     """The ends of what may be stored: with an offset, they are beyond the years 1 and 9999."""
     dataset = parse_dataset("ends", {"fields": [{"name": "at", "type": "datetime"}], "sluice": {"date_field": "at"}})
     times = ["0001-01-01T00:00:00+18:00", "2026-01-31T10:20:30Z", "9999-12-31T23:59:59.999-18:00"]
@@ -157,7 +157,9 @@ def test_a_time_of_the_first_or_last_year_there_is_can_be_asked_for(config: Sett
         ends = {"first": {"min": {"field": "at"}}, "last": {"max": {"field": "at"}}}
         found = client.search(index=index, aggregations=ends, size=0)["aggregations"]
         span = Span(since=int(found["first"]["value"]), till=int(found["last"]["value"]))
-        assert client.count(index=index, query=span_query("at", "org", span))["count"] == len(times)
+        whole = [range_query("at", "org", "0001-01-01", last) for last in ("9999-12-31", None)]
+        for query in (span_query("at", "org", span), *whole):
+            assert client.count(index=index, query=query)["count"] == len(times)
 
 
 def test_an_index_with_paths_for_names_is_the_same_when_it_is_made_again(settings: MakeSettings, tmp_path: Any) -> None:
