@@ -9,8 +9,10 @@ import typer
 from commandline.errors import INTERRUPTED
 
 
-def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True) -> int:
-    """Show a job that was made, or wait for it; the exit code. `end`: leave the program with it, if it is not 0."""
+def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True, remarks: bool = False) -> int:
+    """Show a job that was made, or wait for it; the exit code. `end`: leave the program with it, if it is not 0.
+    `remarks`: tell the outcome on stderr, as stdout is for the job's file.
+    """
     from client.requests.reports import preview
     from commandline.connection import Api
     from commandline.following import exit_code, follow
@@ -38,9 +40,8 @@ def conclude(job: dict[str, Any], *, wait: bool, as_json: bool, end: bool = True
     if as_json:
         print_json(job)
     else:
-        out(outcome(job))
-        for told in suspicion_lines(job):
-            out(told)
+        for told in (outcome(job), *suspicion_lines(job)):
+            (say if remarks else out)(told)
         if job["options"].get("dry_run") and job["state"].startswith("COMPLETED"):
             show_preview(Api().json(preview(job["id"])))
     code = exit_code(job)

@@ -16,9 +16,12 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def kibana(
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Import nothing, but write a file for Kibana's own import."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Import nothing, but write a file for Kibana's own import; - is standard output.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
@@ -51,11 +54,15 @@ def _import(as_json: bool) -> None:
             out(f"  {title}  {address}")
 
 
-def _write(path: Path, prefix: str) -> None:
+def _write(file: str, prefix: str) -> None:
     from kibana.catalog import text
     from kibana.errors import KibanaError
-    from runtime.text.terminal import say
+    from runtime.text.terminal import say, write_line
 
+    if file == "-":
+        write_line(text(prefix).removesuffix("\n"))
+        return
+    path = Path(file)
     try:
         path.write_text(text(prefix), encoding="utf-8")
     except OSError as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import IO, Any, Final, Literal
 
 from client.answers import Job, ManyAnswer
 from client.protocol.exchange import answered, asked, path
 from client.protocol.steps import Call, Coded, Steps
-from client.requests.files import READ_SECONDS, SentFile, opened, part_of, shown_name
+from client.requests.files import READ_SECONDS, SentFile, SentStream, opened, part_of, shown_name
 from client.requests.naming import JobLike, id_of
 
 _SEND_SECONDS: Final = 120.0
@@ -118,8 +118,9 @@ def starting(job_id: str, body: Mapping[str, Any]) -> Call[Job]:
     )
 
 
-def retry_errors(job: JobLike, file: str | Path | bytes, *, reason: str | None = None) -> Steps[Job]:
-    """Apply corrected rows to the job that refused them: the file that `save_errors` has written, corrected.
+def retry_errors(job: JobLike, file: str | Path | bytes | IO[bytes], *, reason: str | None = None) -> Steps[Job]:
+    """Apply corrected rows to the job that refused them: the file that `save_errors` has written, corrected. `file`: a
+    path, its content, or a stream of it.
 
     Raises:
         BadRequest: the file has rows that the job did not refuse, or another header.
@@ -129,6 +130,8 @@ def retry_errors(job: JobLike, file: str | Path | bytes, *, reason: str | None =
     with ExitStack() as stack:
         if isinstance(file, bytes):
             part = part_of("errors.csv", file)
+        elif not isinstance(file, str | Path):
+            part = part_of("errors.csv", SentStream(file, "the stream"))
         else:
             content = stack.enter_context(opened(Path(file)))
             part = part_of(shown_name(Path(file)), SentFile(Path(file), content))

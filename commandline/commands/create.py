@@ -157,7 +157,12 @@ def export(
     dataset: Annotated[str, typer.Option(help="What to export; `sluice datasets` lists them.")],
     date_from: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="The first day.")],
     date_till: Annotated[str | None, typer.Option("--till", metavar="YYYY-MM-DD", help="The last day.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write it (implies --wait).")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Where to write it; - is standard output (implies --wait)."
+        ),
+    ] = None,
     organisation: Organisation = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Cells as they are, also those that a spreadsheet would run as a formula.")
@@ -174,11 +179,11 @@ def export(
     starting: StartParameters,
 ) -> None:
     """Export a dataset's rows of a date range as CSV, in the order of their dates."""
-    from client.requests.downloads import save_result
+    from client.requests.downloads import result, save_result
     from client.requests.files import Target
     from client.requests.making import create, estimate_of
     from commandline.connection import Api, plainly
-    from commandline.view.output import show_estimate
+    from commandline.view.output import print_file, show_estimate
 
     api = Api()
     options = options_of(False, None, rate, if_busy, raw=raw, notify=notify)
@@ -188,14 +193,19 @@ def export(
     if estimate:
         show_estimate(api.json(estimate_of(job)), as_json=starting.as_json)
         return
-    if output is not None:
+    shown = output == "-"
+    if shown and starting.as_json:
+        raise usage("-o - and --json both write to standard output; name a file, or leave one of them out")
+    if output is not None and not shown:
         with plainly():
-            Target(output)  # what can't be written is told before there is a job
+            Target(Path(output))  # what can't be written is told before there is a job
     made = api.json(create(job, starting.idempotency_key or None))
     if output is None:
         conclude(made, wait=starting.wait, as_json=starting.as_json)
         return
-    code = conclude(made, wait=True, as_json=starting.as_json, end=False)
-    if code == 0:
+    code = conclude(made, wait=True, as_json=starting.as_json, end=False, remarks=shown)
+    if code == 0 and shown:
+        print_file(api.pieces(result(made["id"])))
+    elif code == 0:
         api.json(save_result(made["id"], output))
     raise typer.Exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,9 @@ app = typer.Typer()
 @plain_errors
 def retry_errors(
     job_id: JobId,
-    file: Annotated[Path, typer.Argument(help="What `sluice errors ID --csv` has written, corrected.")],
+    file: Annotated[
+        str, typer.Argument(help="What `sluice errors ID --csv` has written, corrected; - for standard input.")
+    ],
     reason: Reason = None,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -29,5 +32,6 @@ def retry_errors(
 
     api = Api()
     name = api.job(job_id)["id"]
-    job = api.json(acting.retry_errors(name, file, reason=reason or None), look=f"`sluice job {name}`")
+    rows = sys.stdin.buffer if file == "-" else Path(file)
+    job = api.json(acting.retry_errors(name, rows, reason=reason or None), look=f"`sluice job {name}`")
     conclude(job, wait=wait, as_json=as_json)
