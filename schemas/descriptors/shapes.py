@@ -10,7 +10,10 @@ from schemas.descriptors.fields import MOST_DIGITS, Field
 
 EMAIL: Final = re.compile(r"^[^@\s,;<>()\[\]\\\"]++@[^@\s.,;<>()]++(?:\.[^@\s.,;<>()]++)+\Z")
 """Deliberately wide: one @, a dotted domain, no spaces. Only sending a message proves an address."""
-PHONE: Final = re.compile(r"^\+?[0-9(][0-9 ().\-/]{3,30}[0-9]\Z")
+PHONE: Final = re.compile(
+    r"^(?:\+?[0-9(]|\(\+[0-9])[0-9 ().\-/]{3,30}[0-9](?:,? ?(?:[xX]|[eE][xX][tT]\.?) ?[0-9]{1,6})?\Z"
+)
+"""A number as its owner writes it, with an extension or without one. Which digits there are makes no difference."""
 INTEGER: Final = re.compile(rf"^[+-]?\d{{1,{MOST_DIGITS}}}\Z")
 NUMBER: Final = re.compile(r"^[+-]?(\d++\.?\d*+|\.\d++)([eE][+-]?\d{1,3})?\Z")
 LONGEST_VALUE: Final = 32_000
