@@ -220,8 +220,12 @@ function sentenceOf(rows, bad, heads) {
   if (!rows.length) return `There is no row behind the header in the first 64 KiB.${refused}`;
   const one = rows.length === 1;
   if (bad.length) {
-    const told = `${bad.length.toLocaleString("en-US")} of the first ${count} ${one ? "row does" : "rows do"} not fit.`;
-    return told + (refused || " They would be row errors; the others are stored.");
+    const single = bad.length === 1;
+    const some = `${bad.length.toLocaleString("en-US")} of the first ${count} rows ${single ? "does" : "do"} not fit.`;
+    // What follows an open quote is its text: there is no row behind it that could be stored.
+    const open = bad.some((row) => row.open) ? " A quote is not closed, so the job would fail there: correct the file first." : "";
+    const errors = ` ${single ? "It would be a row error" : "They would be row errors"}; the others are stored.`;
+    return (one ? "The first row does not fit." : some) + (refused || open || errors);
   }
   const which = one ? "The first row fits" : `The first ${count} rows fit`;
   return refused.trim() || `${which} the dataset. Nothing has been sent yet but the header.`;

@@ -407,7 +407,7 @@ function checkRows(rows, told, raw) {
       const rules = told.checks[field];
       return { text, reason: reason || !rules ? "" : checkCell(rules, text, raw) };
     });
-    return { number: place + 1, cells, reason };
+    return { number: place + 1, cells, reason, open: row.open };
   });
 }
 

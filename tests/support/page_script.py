@@ -19,7 +19,7 @@ const asked = JSON.parse(fs.readFileSync(0, "utf8"));
 const bytes = (text) => Uint8Array.from(Buffer.from(text, "base64"));
 const given = { decodeHead: bytes, headOf: (text) => new File([bytes(text)], "file.csv") };
 globalThis.document = { addEventListener() {}, querySelectorAll: () => [] };
-const names = "checkCell, checkRows, decodeHead, headOf, headerOf, headerProblem, rowsFrom";
+const names = "checkCell, checkRows, decodeHead, headOf, headerOf, headerProblem, rowsFrom, sentenceOf";
 const scope = new Function(`${script}; return { ${names} };`)();
 const call = (name, ...more) => (scope[name] ?? constant)(...more) ?? null;
 const answers = asked.map(([name, first, ...more]) => call(name, given[name]?.(first) ?? first, ...more));

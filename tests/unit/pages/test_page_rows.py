@@ -87,6 +87,29 @@ def test_a_cell_is_red_exactly_where_it_would_be_a_row_error(dataset: Dataset) -
             assert told == "", (field.name, text)
 
 
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ("1,a\n", "The first row fits the dataset. Nothing has been sent yet but the header."),
+        ("1,a\n2,b\n", "The first 2 rows fit the dataset. Nothing has been sent yet but the header."),
+        ("1\n", "The first row does not fit. It would be a row error; the others are stored."),
+        ("1\n2,b\n", "1 of the first 2 rows does not fit. It would be a row error; the others are stored."),
+        ("1\n2\n", "2 of the first 2 rows do not fit. They would be row errors; the others are stored."),
+        (
+            '1,a\n2,"b\n3,c\n',
+            "1 of the first 2 rows does not fit. A quote is not closed, so the job would fail there: correct the file "
+            "first.",
+        ),
+    ],
+)
+def test_the_sentence_above_the_first_rows_says_what_would_come_of_them(rows: str, sentence: str) -> None:
+    (read,) = asked(("rowsFrom", rows, 0, {"delimiter": ","}, True, 100))
+    told = {"names": ["id", "note"], "fields": ["id", "note"], "dataset": ["id", "note"], "checks": {}}
+    (checked,) = asked(("checkRows", read, told, False))
+    bad = [row for row in checked if row["reason"]]
+    assert asked(("sentenceOf", checked, bad, [])) == [sentence]
+
+
 def test_an_apostrophe_before_a_formula_is_none_of_the_value(dataset: Dataset) -> None:
     phone = checks_of(dataset, "create", keeps=True)["phone"]
     assert asked(("checkCell", phone, "'+31201234567", False), ("checkCell", phone, "'+31201234567", True)) == [
