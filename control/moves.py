@@ -8,7 +8,7 @@ from control.errors import Rejected
 from control.predicates import held, paused_itself
 from control.transitions import moved_by
 from schemas.descriptors.modes import RESTORING
-from schemas.job import Job, State
+from schemas.job import RESTING, Job, State
 from schemas.messages.commands import (
     PauseJob,
     PurgeJob,
@@ -136,9 +136,10 @@ def _timed(job: Job, request: PauseJob) -> Answer | Rejected:
 def _forced(job: Job) -> Answer | Rejected:
     """A rollback with force of a job that is, or was, rolled back without it."""
     if job.state is not S.ROLLED_BACK:
+        end = "resume it" if job.state is S.ROLLBACK_PAUSED else f"wait until it is {S.ROLLED_BACK}"
         return Rejected(
             409,
-            f"job {job.id} is {job.state} without force: wait until it is {S.ROLLED_BACK}, then ask for force",
+            f"job {job.id} is {job.state} without force: {end}, then ask for force",
             {"state": job.state, "allowed": [S.ROLLED_BACK]},
         )
     return "move" if job.undone is not None and job.undone.rows_kept + job.undone.rows_not_restored else "already"
@@ -176,6 +177,12 @@ def _advice(job: Job, request: Request) -> str:
             return "; it has no row errors"
         case PurgeJob() if job.state is S.FAILED:
             return "; roll it back first, or resume it"
+        case PurgeJob() if job.state is S.ROLLBACK_PAUSED:
+            return "; resume it first"
+        case PurgeJob() if job.state not in _MOVES[TerminateJob]:
+            return "; wait until it is over"
+        case PurgeJob() if job.state in RESTING - {S.QUEUED}:
+            return "; terminate it first"
         case PurgeJob():
             return "; wait until it is over, or terminate it first"
         case RetryErrors() if job.state is S.FAILED:

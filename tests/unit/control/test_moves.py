@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import get_args
 
 import pytest
 from msgspec.structs import replace
 
 from control.moves import allowed_states
-from schemas.job import Source, State
-from schemas.messages.commands import CreateJob, PurgeEnded, Request, SetRate, StartDraft, StartJob, StoresEmptied
+from schemas.job import RESTING, Source, State
+from schemas.messages.commands import (
+    CreateJob,
+    PurgeEnded,
+    Request,
+    RollbackJob,
+    SetRate,
+    StartDraft,
+    StartJob,
+    StoresEmptied,
+)
 from tests.support.in_memory.control import REQUESTS, World, at, parsed, upload, world_in
 
 MAP = """
@@ -191,6 +201,28 @@ def test_a_refusal_says_what_to_do_instead(state: State, request_name: str, advi
     world = world_in(state)
     ask(world, request_name)
     assert advice in world.rejection().message
+
+
+ADVISED = {r"\bterminate\b": "terminate", r"\bresume\b": "resume", r"\brollback\b|\broll it back\b": "rollback"}
+"""Words of an advice, and the request that they ask for."""
+
+
+@pytest.mark.parametrize(("state", "request_name"), [*cells("409"), *((state, "force") for state in State)])
+def test_what_a_refusal_advises_is_possible(state: State, request_name: str) -> None:
+    """Where nothing happens by itself nobody is told to wait, and each request that is named moves the job on."""
+    world = world_in(state)
+    if request_name == "force":
+        world.send(RollbackJob(job_id="j1", by="bob", force=True))
+        if world.job().command_offset == len(world.log) - 1:  # it was not refused
+            return
+    else:
+        ask(world, request_name)
+    advice = "".join(re.split("; |without force: ", world.rejection().message, maxsplit=1)[1:])
+    for words, advised in ADVISED.items():
+        if re.search(words, advice):
+            assert state in moving_states(advised), advice
+    if re.search(r"\bwait\b", advice):
+        assert state not in RESTING - {State.QUEUED}, advice
 
 
 @pytest.mark.parametrize("request_name", [name for name in REQUESTS if name != "create"])
