@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from control.authorization.authorizer import Authorizer, CommandRecord
 from control.authorization.senders import BY_TOPIC, Headers, header_of, is_asked
-from control.creation.admission import Catalog, holder
+from control.creation.admission import Catalog
+from control.creation.exclusive import holder
 from control.creation.queue import take_turns
 from control.creation.same_file import AppliedFiles
 from control.entry import Head, command_in, job_named, readable, surplus_problem

@@ -148,7 +148,9 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     date_from: str | None = None
     date_till: str | None = None
     awaits: str | None = None
-    """What a job waits for whose rows come by the inbox: what their sender still has to send, or the storage."""
+    """What a queued job waits for, such as another job; of one whose rows come by the inbox, what their sender
+    still has to send, or the storage.
+    """
     purging: bool = False
     """A purge is removing everything that holds values of the job."""
     purged_at: str | None = None

@@ -108,7 +108,7 @@ def sentence(job: Job, view: JobView, kind: Kind | None = None) -> str:
         case State.QUEUED if view.start_at is not None:
             return "The job waits for its start time. Resume it to start it now."
         case State.QUEUED:
-            return "Another job holds what this one needs. It starts by itself when that one has ended or failed."
+            return f"It waits for {view.awaits}. It starts by itself when its turn has come."
         case State.PAUSING | State.TERMINATING:
             return f"No new work is begun; {waiting_for(job)}."
         case State.ROLLING_BACK if job.halting:

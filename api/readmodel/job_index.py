@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from api.readmodel.seen import EventSeen, JobSeen, LaneSeen, LaneState, OldEventSeen, Seen
 from api.readmodel.totals import applied_totals
+from control.creation.exclusive import KeyHolders
 from control.creation.quotas import Usages
 from control.machine.totals import dealt_with
 from control.memory.brief_jobs import Jobs
@@ -94,6 +95,7 @@ class JobIndex:
         self.ended = EndedTotals()
         self.usages = Usages()
         """What organisations use of their limits."""
+        self.holders = KeyHolders()
         self._lanes: dict[str, dict[tuple[Phase, int], LaneState]] = {}
         self._rates: dict[str, _Rate] = {}
         self._events: dict[str, array[int]] = {}
@@ -108,6 +110,7 @@ class JobIndex:
                 removed = self.jobs.remove(job_id)
                 self.ended.leave(removed)
                 self.usages.leave(removed)
+                self.holders.remove(removed)
                 for table in (self._lanes, self._rates, self._events, self._early, self._older):
                     table.pop(job_id, None)
             case JobSeen(job_id, job, cold):
@@ -125,6 +128,7 @@ class JobIndex:
                         self.jobs.put_brief(job, cold)
                     self.ended.join(job)
                     self.usages.join(job)
+                    self.holders.put(job)
             case LaneSeen(job_id, partition, phase, lane):
                 self._fold_lane(job_id, (phase, partition), lane)
             case OldEventSeen(job_id, offset):

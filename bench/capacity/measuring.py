@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from control.creation.admission import Catalog, holder
+from control.creation.admission import Catalog
+from control.creation.exclusive import holder
 from control.creation.kinds import BUILT_IN
 from control.creation.queue import take_turns
 from control.creation.quotas import usage_of

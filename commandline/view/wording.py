@@ -129,8 +129,10 @@ def outcome(job: Json) -> str:
             return f"Job {job_id} is ROLLED_BACK{because}: {number(progress['rows_rolled_back'])} rows taken out again."
         case "DRAFT":
             return f"Job {job_id} is a DRAFT: `sluice upload FILE --continue {job_id}` sends its file and starts it."
+        case "QUEUED" if timed := timer(job):
+            return f"Job {job_id} is QUEUED: {timed}."
         case "QUEUED":
-            return f"Job {job_id} is QUEUED: it starts when the job before it has ended."
+            return f"Job {job_id} is QUEUED, waiting for {job.get('awaits') or 'the job before it'}."
         case state if job.get("awaits"):
             return f"Job {job_id} is {state}, waiting for {job['awaits']}."
         case state:

@@ -17,12 +17,11 @@ from control.creation.limits import (
 )
 from control.creation.quotas import size_problem
 from control.errors import Rejected
-from control.predicates import holds_key
 from csvfile.text.encodings import encoding_named, is_utf8
 from schemas.descriptors.datasets import Dataset
 from schemas.descriptors.modes import MERGING, Mode
 from schemas.ids import SHORT_NAME, SHORT_NAME_RULE
-from schemas.job import COLUMN_OPTIONS, FORMAT_OPTIONS, BlockLimits, Job, Options, given
+from schemas.job import COLUMN_OPTIONS, FORMAT_OPTIONS, BlockLimits, Options, given
 from schemas.messages.commands import CreateJob
 from schemas.policies.quotas import QuotaBook
 
@@ -235,8 +234,3 @@ def exclusive_key(command: CreateJob, catalog: Catalog) -> str | None:
         return None
     parts = {"organisation": command.organisation, "dataset": command.dataset}
     return ",".join(f"{name}={parts[name]}" for name in catalog.datasets[command.dataset].exclusive_key)
-
-
-def holder(jobs: Iterable[Job], key: str) -> str | None:
-    """The id of the job that holds this exclusive key; None: it is free."""
-    return next((job.id for job in jobs if job.exclusive_key == key and holds_key(job)), None)

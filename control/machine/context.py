@@ -21,8 +21,8 @@ class Context:
     partitions: int
     """Partitions of the rows topic now; a new job keeps this number."""
     catalog: Catalog
-    holder: Callable[[str], str | None]
-    """The id of the job that holds an exclusive key now; None: it is free."""
+    holder: Callable[[str], Job | None]
+    """The job that holds an exclusive key now; None: it is free."""
     find: Callable[[str], Job | None] = field(default=lambda _: None)
     """Another job, by its id."""
     applied_before: Find = field(default=lambda _: None)

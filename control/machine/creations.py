@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from control.creation.admission import creation_problem, exclusive_key, recorded_problem, write_mode
+from control.creation.exclusive import busy
 from control.creation.inspection import to_inspect
 from control.creation.quotas import draft_problem, place_problem, queue_problem, running_problem, usage_of
 from control.creation.repeats import differences, request_digest
@@ -110,7 +111,7 @@ def _begun(job: Job, before: tuple[Event, ...], context: Context) -> tuple[Event
     holder = context.holder(job.exclusive_key) if job.exclusive_key else None
     queueing = job.options.if_busy == "queue"
     if holder is not None and not queueing:
-        return Rejected(409, busy_message(holder, job), {"job_id": holder})
+        return busy(holder, job, queueing=not job.draft)
     problem = same_file_problem(job, context.applied_before, queued=holder is not None)
     if problem is not None:
         return problem
@@ -156,12 +157,4 @@ def _another(job: Job, different: list[str]) -> Rejected:
         409,
         f"there is a job {job.id} already, and it is another one: its {', '.join(different)} differ",
         {"job_id": job.id},
-    )
-
-
-def busy_message(holder: str, job: Job) -> str:
-    """Why a job may not begin or go on: the job `holder` has its exclusive key."""
-    return (
-        f"job {holder} of organisation {job.organisation} is at work on dataset {job.dataset}, and two at once are not "
-        f'allowed: wait for it, terminate it, or ask to be queued behind it (if_busy: "queue")'
     )

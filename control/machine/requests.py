@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, assert_never
+from typing import assert_never
 
 from control.creation.admission import makes_file
+from control.creation.exclusive import at_work, busy, details_of, either, ways_to_free
 from control.creation.limits import source_problem
 from control.creation.quotas import (
     running_problem,
@@ -16,7 +17,7 @@ from control.creation.quotas import (
 from control.errors import Rejected
 from control.machine.consequences import all_rested, consequences, rollback
 from control.machine.context import Context
-from control.machine.creations import busy_message, file_received, turn_events
+from control.machine.creations import file_received, turn_events
 from control.machine.evolution import evolve_all
 from control.predicates import held, holds_key, pausing, taking_out
 from control.timers import timer_of
@@ -49,7 +50,6 @@ from schemas.messages.events import (
 )
 
 S = State
-_ROLL_BACK_THEN: Final = "wait for it or terminate it, then roll back"
 
 
 def request_events(job: Job, request: Request, context: Context) -> tuple[Event, ...] | Rejected:
@@ -66,9 +66,9 @@ def request_events(job: Job, request: Request, context: Context) -> tuple[Event,
         case TerminateJob():
             return _terminate(job, request, context)
         case RollbackJob():
-            busy = _another_restores(job, context, _ROLL_BACK_THEN)
-            if busy is not None:
-                return busy
+            restoring = _another_restores(job, context)
+            if restoring is not None:
+                return restoring
             # A rollback that has failed begins anew, as resolute as it was: blocks of the old one may be lost.
             force = request.force or (job.force and job.state is S.FAILED)
             if job.state is S.FAILED and job.started_at is not None and not all_rested(job):
@@ -89,13 +89,13 @@ def _resume(job: Job, context: Context) -> tuple[Event, ...] | Rejected:
     if job.state is S.FAILED and job.phase == "apply" and job.exclusive_key:
         holder = context.holder(job.exclusive_key)
         if holder is not None:
-            return Rejected(409, busy_message(holder, job), {"job_id": holder})
+            return busy(holder, job, queueing=False)
     if job.state is S.FAILED and job.phase == "apply" and (full := _quota_problem(job, context)) is not None:
         return full
     if job.state is S.FAILED and job.phase == "undo":
-        busy = _another_restores(job, context, _ROLL_BACK_THEN)
-        if busy is not None:
-            return busy
+        restoring = _another_restores(job, context)
+        if restoring is not None:
+            return restoring
     resumed: tuple[Event, ...] = (Resumed(),)
     return resumed + consequences(evolve_all(job, resumed, context), context)
 
@@ -114,27 +114,24 @@ def _start_now(job: Job, context: Context) -> tuple[Event, ...]:
     return (TimerSet(None), *turn_events(job, context)) if free else (TimerSet(None),)
 
 
-def _another_restores(job: Job, context: Context, advice: str) -> Rejected | None:
+def _another_restores(job: Job, context: Context, advice: str | None = None) -> Rejected | None:
     """Why documents can't be given back, or taken out, now: another job may write over them, or gives them back.
 
-    `advice`: what to do about it.
+    `advice`: what to do about it, if that is not to end that job's work first.
     """
     if not job.exclusive_key or job.mode is None:
         return None
     key = job.exclusive_key
     beside = (other for other in context.busy_or_queued() if other.exclusive_key == key and holds_key(other))
-    busy = next(
+    other = next(
         (other for other in beside if other.id != job.id and (job.restores or (other.restores and taking_out(other)))),
         None,
     )
-    if busy is None:
+    if other is None:
         return None
-    return Rejected(
-        409,
-        f"job {busy.id} of organisation {job.organisation} is at work on dataset {job.dataset}, and documents are not "
-        f"given back meanwhile: {advice}",
-        {"job_id": busy.id},
-    )
+    todo = advice or f"{either(ways_to_free(other, job))}, then roll back"
+    text = f"{at_work(other, job)}, and documents are not given back meanwhile: {todo}"
+    return Rejected(409, text, details_of(other, job))
 
 
 def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...] | Rejected:
@@ -150,7 +147,7 @@ def _retry(job: Job, request: RetryErrors, context: Context) -> tuple[Event, ...
     # An ended job has given its exclusive key back: another job may hold it by now.
     holder = context.holder(job.exclusive_key) if job.exclusive_key else None
     if holder is not None:
-        return Rejected(409, busy_message(holder, job), {"job_id": holder})
+        return busy(holder, job, queueing=False)
     quotas = context.catalog.quotas.of(job.organisation)
     problem_of_size = size_problem(request.source, job.organisation, quotas) or stored_problem(
         request.source, usage_of(job.organisation, context.jobs_of(job.organisation)), job.organisation, quotas
@@ -188,9 +185,9 @@ def _terminate(job: Job, request: TerminateJob, context: Context) -> tuple[Event
         return Rejected(400, f"job {job.id} makes a file, and half of one is not kept: terminate it without keep_rows")
     if not request.keep_rows and job.started_at is not None:
         advice = f"pause job {job.id} until that is over, or terminate it with its rows kept (keep_rows; --keep-rows)"
-        busy = _another_restores(job, context, advice)
-        if busy is not None:
-            return busy
+        restoring = _another_restores(job, context, advice)
+        if restoring is not None:
+            return restoring
     requested: tuple[Event, ...] = (TerminationRequested(request.keep_rows),)
     # Nothing of a queued or a paused job is in flight: no further proof is needed.
     if job.state in (S.DRAFT, S.QUEUED):

@@ -9,6 +9,7 @@ from api.models.jobs import FormatView, JobView, Lane, Progress, SourceView
 from api.readmodel.job_index import JobIndex
 from api.readmodel.seen import LaneState
 from api.readmodel.totals import applied_totals, retried_totals, undone_totals
+from control.creation.exclusive import awaited
 from control.machine.totals import dealt_with
 from control.predicates import takes_more_rows
 from runtime.text.formatting import iso_time
@@ -46,13 +47,24 @@ def job_view(job: Job, view: JobIndex, now: int, waiting_for: str | None = None)
         retry=source_view(job.retry) if job.retry else None,
         date_from=job.date_from,
         date_till=job.date_till,
-        awaits=awaits(job),
+        awaits=turn_awaited(job, view) if job.state is State.QUEUED else awaits(job),
         purging=job.purging,
         purged_at=iso_time(job.purged_at),
         purge_problem=job.purge_problem,
         expired={store: iso_time(at) or "" for store, at in job.expired.items()},
         waiting_for=waiting_for,
     )
+
+
+def turn_awaited(job: Job, view: JobIndex) -> str | None:
+    """What a queued job waits for, in words; None: its time to start, which stands in `start_at`."""
+    if job.start_at is not None:
+        return None
+    held_by = view.holders.of(job.exclusive_key) if job.exclusive_key else None
+    holding = view.jobs.brief(held_by) if held_by is not None else None
+    if holding is not None:
+        return awaited(holding, job)
+    return f"its turn among the jobs that organisation {job.organisation} may have at work (limit jobs_running)"
 
 
 def awaits(job: Job) -> str | None:

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.readmodel.following.job_follower import job_follower
 from api.readmodel.seen import EventSeen, JobSeen, Seen
-from control.creation.admission import holder
+from control.creation.exclusive import holder
 from control.machine.context import Context
 from control.reaction import react
 from runtime.clients import librdkafka_config

@@ -29,7 +29,8 @@ from api.web.services import Services
 from api.webhooks.posting import Message
 from api.webhooks.store import WebhookStore
 from api.webhooks.trying import Trials
-from control.creation.admission import Catalog, Kind, holder
+from control.creation.admission import Catalog, Kind
+from control.creation.exclusive import holder
 from control.creation.same_file import AppliedFiles
 from control.machine.context import Context
 from control.principals.keys import new_key

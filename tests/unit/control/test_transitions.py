@@ -64,6 +64,7 @@ KEPT = LaneTotals(rows_kept=2, blocks=1, last_row=10)
 WITH_ERRORS = LaneTotals(rows_applied=4, rows_failed=1, blocks=1, last_row=10)
 PROBED = LaneTotals(rows_applied=1000, blocks=1, last_row=1000)
 OVERSPENT = LaneTotals(rows_applied=500, rows_failed=500, blocks=1, last_row=1000)
+OTHER = replace(world_in(State.RUNNING).job(), id="other")
 DRY_RUN = replace(world_in(State.COMPLETED, dry_run=True).job(), id="dry")
 
 
@@ -83,26 +84,26 @@ def sweep() -> set[Step]:
             known.add(seen)
             todo.append(job)
 
-    contexts = {(holder, second): context(holder, second) for holder in (None, "other") for second in (7, 8)}
+    contexts = {(held, second): context(held, second) for held in (False, True) for second in (7, 8)}
     while todo:
         job = todo.popleft()
         if job is not None and job.state is State.QUEUED:
-            assert [record.event for record in start(job, context(None)).history] == [Started.__name__]
+            assert [record.event for record in start(job, context()).history] == [Started.__name__]
             take(job, (Started(),), None)
             # The other outcome of a turn: see test_control_same_file.py.
             take(job, (Failed("applied meanwhile"),), None)
             for early in (ResumeJob, TimerDue) if job.start_at is not None else ():
                 take(job, (TimerSet(None), Failed("applied meanwhile")), early)
         for command in commands(job):
-            for holder in (None, "other") if job is None else (None,):
-                verdict = decide(job, command, contexts[holder, 8 if isinstance(command, TimerDue) else 7])
+            for held in (False, True) if job is None else (False,):
+                verdict = decide(job, command, contexts[held, 8 if isinstance(command, TimerDue) else 7])
                 if not isinstance(verdict, Rejected):
                     take(job, verdict, type(command))
     return found
 
 
-def context(holder: str | None, second: int = 7) -> Context:
-    return Context(7, at(second), PARTITIONS, CATALOG, lambda _: holder, lambda _: DRY_RUN)
+def context(held: bool = False, second: int = 7) -> Context:
+    return Context(7, at(second), PARTITIONS, CATALOG, lambda _: OTHER if held else None, lambda _: DRY_RUN)
 
 
 def commands(job: Job | None) -> Iterator[Command]:
