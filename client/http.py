@@ -13,7 +13,7 @@ import httpx2
 
 from client.address import base_url, headers_for, key_source
 from client.errors import Unreachable, WrongArgument
-from client.protocol.exchange import decoded
+from client.protocol.exchange import decoded, finite
 from client.protocol.retrying import Retry
 from client.protocol.steps import Call, Coded, Reply
 
@@ -60,7 +60,11 @@ class Connection:
         }  # fmt: skip
 
     def arguments(self, call: Call[Any]) -> dict[str, Any]:
-        """The arguments of httpx2's `build_request`."""
+        """The arguments of httpx2's `build_request`.
+
+        Raises:
+            WrongArgument: a number in it is none that JSON has.
+        """
         found: dict[str, Any] = {
             "method": call.method,
             "url": call.path,
@@ -70,7 +74,7 @@ class Connection:
         if call.timeout_seconds is not None:
             found["timeout"] = _limit(call.timeout_seconds)
         if call.json is not None:
-            found["json"] = call.json
+            found["json"] = finite(call.json)
         if call.content is not None:
             found["content"] = call.content
         if call.form is not None:

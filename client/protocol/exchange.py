@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -99,6 +100,19 @@ def decoded(content: bytes, kind: type[T]) -> T:
 def unreadable(error: Exception) -> UnreadableAnswer:
     """The answer has another shape."""
     return UnreadableAnswer(f"the API's answer is none that this client understands ({error})")
+
+
+def finite(body: Any) -> Any:
+    """A request's JSON, as it is.
+
+    Raises:
+        WrongArgument: a number in it is none that JSON has.
+    """
+    try:
+        json.dumps(body, allow_nan=False)
+    except ValueError:
+        raise WrongArgument("a number is not finite: nan and infinity can't be sent, JSON has neither") from None
+    return body
 
 
 def path(*parts: str) -> str:

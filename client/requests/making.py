@@ -14,7 +14,7 @@ from typing import IO, Any, Final, TypeAlias, Unpack
 from client.answers import Estimate, Job
 from client.errors import WrongArgument
 from client.options import JobOptions
-from client.protocol.exchange import asked, decoded
+from client.protocol.exchange import asked, decoded, finite
 from client.protocol.steps import Call, Coded, Steps
 from client.requests.files import READ_SECONDS, Progress, SentFile, SentStream, opened, part_of, shown_name
 from client.requests.naming import JobLike, id_of
@@ -183,7 +183,7 @@ def send_file(
     if isinstance(file, str) and re.match(r"[a-z0-9]+://", file):
         return (yield from create({**job, "source": {"url": file}}, idempotency_key))
     headers = key_header(idempotency_key)
-    described = ("job", (None, json.dumps(dict(job), ensure_ascii=False).encode(), "application/json"))
+    described = ("job", (None, json.dumps(finite(dict(job)), ensure_ascii=False).encode(), "application/json"))
     if isinstance(file, bytes):
         return (yield from _form(lambda: [described, part_of(name or "rows.csv", file)], headers))
     if not isinstance(file, str | Path):

@@ -60,7 +60,20 @@ ANSWER: dict[str, Any] = {
 Command = Any
 Answer = Callable[[httpx2.Request], httpx2.Response]
 LINE: Any = typer.main.get_command(app)
-COMMANDS: dict[str, Command] = LINE.commands
+
+
+def all_of(group: Any, *before: str) -> Iterator[tuple[str, Any]]:
+    """The words of each command, and the command, those within groups too."""
+    for name, command in group.commands.items():
+        if command.callback is not None:
+            yield " ".join((*before, name)), command
+        if hasattr(command, "commands"):
+            yield from all_of(command, *before, name)
+
+
+COMMANDS: dict[str, Command] = dict(all_of(LINE))
+BESIDE = {"keys create": ["--all-organisations"]}
+"""What a command asks for where it has no parameter that is required."""
 ASKING = sorted(set(COMMANDS) - HANDED_OVER - STARTING)
 
 
@@ -105,6 +118,7 @@ class Terminal:
         assert result.exit_code in (0, 1, 2, 3), told
         assert "Traceback" not in result.output, told
         assert "mistake in Sluice" not in result.output, told
+        assert "not JSON compliant" not in result.output, told
         assert SECRET not in result.output, told
         written = result.stderr if "--csv" in words else result.output  # which hands on the bytes that there are
         if words[0] != "sample":
@@ -176,13 +190,18 @@ class Parameter:
         return self.kind is not bool
 
     @property
+    def names_file(self) -> bool:
+        """Whether a file is read or written that has this name."""
+        return self.kind is Path or self.name in ("file", "output")
+
+    @property
     def good(self) -> str:
         """What it has while another one is tried."""
-        if self.kind is Path:
+        if self.names_file:
             return "good.csv"
         if isinstance(self.kind, type) and issubclass(self.kind, Enum):
             return str(next(iter(self.kind)).value)
-        return {"job_id": JOB_ID, "date_from": "2026-01-01"}.get(self.name, "3")
+        return {"job_id": JOB_ID, "date_from": "2026-01-01", "role": "viewer"}.get(self.name, "3")
 
 
 @functools.cache  # to read the types of a command takes longer than to run it
@@ -192,12 +211,12 @@ def parameters(command: str) -> list[Parameter]:
 
 def words(command: str, tried: Parameter | None = None, value: str = "") -> list[str]:
     """The command line that gives `value` to the parameter that is tried, and others what they have to have."""
-    options, arguments = [command], ["--"]
+    options, arguments = [*command.split(), *BESIDE.get(command, ())], ["--"]
     for parameter in parameters(command):
         this = tried is not None and parameter.name == tried.name
         given = value if this else parameter.good
         if parameter.argument:
-            if this or parameter.required or parameter.kind is Path or parameter.name == "job_ids":
+            if this or parameter.required or parameter.names_file or parameter.name == "job_ids":
                 arguments.append(given)
         elif this or parameter.required:
             options.append(f"{parameter.option}={given}")
@@ -208,12 +227,12 @@ def words(command: str, tried: Parameter | None = None, value: str = "") -> list
 def test_no_argument_ends_a_command_in_a_traceback(terminal: Terminal, files: list[str], command: str) -> None:
     (terminal.folder / "good.csv").write_text("email\na@example.org\n")
     for parameter in parameters(command):
-        for value in files if parameter.kind is Path else TEXTS:
-            if parameter.name == "output" and "fifo" in value:
-                continue  # it waits for a reader, as it should
+        for value in files + TEXTS if parameter.names_file else TEXTS:
+            if parameter.name == "output" and ("fifo" in value or value not in files):
+                continue  # it waits for a reader, as it should; any text would be a file here
             if parameter.values:
                 terminal.run(*words(command, parameter, value))
-    terminal.run(command, f"--{ESCAPE}", "\udcff")
+    terminal.run(*command.split(), f"--{ESCAPE}", "\udcff")
     terminal.answer = None
     terminal.run(*words(command))
     assert 2 in terminal.found, "none of it was refused"

@@ -371,6 +371,20 @@ def test_a_name_stays_a_name(both: Both) -> None:
             both("job", name)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_json_does_not_have_is_the_callers_mistake(both: Both, number: float) -> None:
+    both.answers = [answer(job())]
+    for method, arguments, more in [
+        ("set_rate", (JOB_ID, number), {}),
+        ("create_key", ("k", "viewer"), {"expires_days": number}),
+        ("create", ({"options": {"max_errors": number}},), {}),
+        ("upload", (PEOPLE, "people"), {"rows_per_second": number}),
+    ]:
+        with pytest.raises(errors.WrongArgument, match="is not finite"):
+            both(method, *arguments, **more)
+    assert not both.asked
+
+
 def test_the_key_of_a_local_stack_stays_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "admin.key").write_text("local\n")
     monkeypatch.delenv("SLUICE_API_KEY", raising=False)
