@@ -6,7 +6,6 @@ Each column has two forms. `fast` says whether a whole column of a block is good
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from typing import Any
 
 from processor.validation import error_kinds
 from processor.validation.column_scans import ColumnScan, column_scan
+from processor.validation.exact_patterns import Match, matcher
 from processor.validation.linear_patterns import translated
 from processor.validation.parsing import BadValueError, Convert, Reading, reading
 from schemas.descriptors.dates import moment
@@ -38,7 +38,8 @@ class Column:
     reading: Reading
     convert: Convert | None
     """The reading's own, then missing values, bounds and choices; None: the text itself is stored."""
-    pattern: re.Pattern[str] | None
+    matches: Match | None
+    """The descriptor's own pattern."""
     pattern_reason: str
     choices: frozenset[str] | None
     """The allowed texts, if they are stored as they are."""
@@ -72,7 +73,7 @@ class Column:
         plain = how.plain is not None and all(map(how.plain.match, distinct))
         if not plain and how.shape is not None and not all(map(how.shape.match, distinct)):
             return None
-        if self.pattern is not None and not all(map(self.pattern.fullmatch, distinct)):
+        if self.matches is not None and not all(map(self.matches, distinct)):
             return None
         if self.choices is not None and not self.choices.issuperset(distinct):
             return None
@@ -151,7 +152,7 @@ class Column:
             raise BadValueError(f"is {_characters(len(text))} long; at most {self.max_length} are allowed")
         if self.reading.shape is not None and not self.reading.shape.match(text):
             raise BadValueError(self.reading.shape_reason)
-        if self.pattern is not None and not self.pattern.fullmatch(text):
+        if self.matches is not None and not self.matches(text):
             raise BadValueError(self.pattern_reason)
         if self.choices is not None and text not in self.choices:
             raise BadValueError(_none_of(self.choices))
@@ -177,7 +178,7 @@ def compile_column(field: Field) -> Column:
         required=field.required,
         reading=how,
         convert=convert,
-        pattern=None if own is None else own.pattern,
+        matches=None if own is None else matcher(own.pattern),
         pattern_reason="" if own is None else own.reason,
         choices=choices,
         min_length=shortest(field),

@@ -1,0 +1,139 @@
+"""A dataset's own patterns, matched in time that grows with the text's length alone, as far as that can be done.
+
+Python's patterns try one way after the other: where a text may match in many ways, one of thirty characters can take
+them minutes, in which the worker does nothing else, for no job. RE2 follows all ways at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from re import _constants as names  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any, Final
+
+import re2  # type: ignore[import-untyped]
+
+from processor.validation.linear_patterns import translated
+
+Match = Callable[[str], Any]
+"""Whether a whole text matches."""
+
+_LAST: Final = 0x10FFFF
+_HALVES: Final = (0xD800, 0xDFFF)
+"""Halves of characters, which no UTF-8 has."""
+_CLASSES: Final = {
+    names.CATEGORY_DIGIT: (r"\d", False),
+    names.CATEGORY_NOT_DIGIT: (r"\d", True),
+    names.CATEGORY_WORD: (r"\w", False),
+    names.CATEGORY_NOT_WORD: (r"\w", True),
+    names.CATEGORY_SPACE: (r"\s", False),
+    names.CATEGORY_NOT_SPACE: (r"\s", True),
+}
+_MOST_REPEATS: Final = 1000
+"""RE2 counts no further."""
+_LONGEST: Final = 1 << 20
+"""Characters of a pattern that is written out for RE2, at most."""
+
+
+class _UnknownError(Exception):
+    """RE2 has nothing that means the same."""
+
+
+def matcher(pattern: re.Pattern[str]) -> Match:
+    """`fullmatch` of this pattern. It is RE2's where Python's could take very long, and RE2 knows the same pattern."""
+    if translated(pattern) is not None:
+        return pattern.fullmatch  # the next character always tells how a match goes on: there is one way
+    try:
+        nodes = list(parser.parse(pattern.pattern))
+        if pattern.flags & ~re.UNICODE:
+            raise _UnknownError
+        options = re2.Options()
+        options.never_capture, options.log_errors = True, False
+        return re2.compile(_sequence(_between_anchors(nodes)), options).fullmatch  # type: ignore[no-any-return]
+    except (_UnknownError, RecursionError, re2.error):
+        return pattern.fullmatch
+
+
+def _between_anchors(nodes: Sequence[tuple[Any, Any]]) -> Sequence[tuple[Any, Any]]:
+    if nodes and nodes[0] in ((names.AT, names.AT_BEGINNING), (names.AT, names.AT_BEGINNING_STRING)):
+        nodes = nodes[1:]
+    if nodes and nodes[-1] in ((names.AT, names.AT_END), (names.AT, names.AT_END_STRING)):
+        nodes = nodes[:-1]
+    return nodes
+
+
+def _sequence(nodes: Iterable[tuple[Any, Any]], counted: bool = False) -> str:
+    """`counted`: within a repeat that is counted; RE2 multiplies such counts, and takes no more than a thousand."""
+    return "".join(_node(kind, value, counted) for kind, value in nodes)
+
+
+def _node(kind: Any, value: Any, counted: bool) -> str:
+    if kind is names.LITERAL:
+        return _one_of([(value, value)])
+    if kind is names.NOT_LITERAL:
+        return _one_of(_others([(value, value)]))
+    if kind is names.ANY:
+        return _one_of(_others([(0x0A, 0x0A)]))
+    if kind is names.IN:
+        return _one_of(_set(value))
+    if kind is names.BRANCH:
+        return f"(?:{'|'.join(_sequence(branch, counted) for branch in value[1])})"
+    if kind is names.SUBPATTERN and not (value[1] or value[2]):
+        return f"(?:{_sequence(value[3], counted)})"
+    if kind in (names.MAX_REPEAT, names.MIN_REPEAT):
+        least, most, nodes = value
+        return _repeated(least, most, nodes, counted)
+    raise _UnknownError
+
+
+def _repeated(least: int, most: Any, nodes: Iterable[tuple[Any, Any]], counted: bool) -> str:
+    endless = most is names.MAXREPEAT
+    if max(least, 0 if endless else most) > _MOST_REPEATS:
+        raise _UnknownError
+    one = f"(?:{_sequence(nodes, counted or least > 1 or not (endless or most == 1))})"
+    if not counted:
+        return f"{one}{{{least},{'' if endless else most}}}"
+    if len(one) * (least + 1 if endless else most) > _LONGEST:
+        raise _UnknownError
+    return one * least + (f"{one}*" if endless else f"{one}?" * (most - least))
+
+
+def _set(items: Sequence[tuple[Any, Any]]) -> list[tuple[int, int]]:
+    negated = bool(items) and items[0][0] is names.NEGATE
+    found: list[tuple[int, int]] = []
+    for kind, value in items[negated:]:
+        if kind is names.LITERAL:
+            found.append((value, value))
+        elif kind is names.RANGE:
+            found.append(value)
+        elif kind is names.CATEGORY and value in _CLASSES:
+            text, others = _CLASSES[value]
+            found += _others(_of_class(text)) if others else _of_class(text)
+        else:
+            raise _UnknownError
+    return _others(found) if negated else found
+
+
+@cache
+def _of_class(text: str) -> list[tuple[int, int]]:
+    """The characters that Python takes for one of this class; it takes a fifth of a second to find them."""
+    everything = "".join(map(chr, range(_LAST + 1)))
+    return [(one.start(), one.end() - 1) for one in re.finditer(f"{text}+", everything)]
+
+
+def _others(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    left, at = [], 0
+    for first, last in sorted(ranges):
+        if first > at:
+            left.append((at, first - 1))
+        at = max(at, last + 1)
+    return [*left, (at, _LAST)] if at <= _LAST else left
+
+
+def _one_of(ranges: Iterable[tuple[int, int]]) -> str:
+    left = _others([*_others(ranges), _HALVES])
+    if not left:
+        raise _UnknownError
+    return "[" + "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in left) + "]"
