@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
@@ -37,6 +38,7 @@ from api.readmodel.job_feed import JobFeed
 from api.readmodel.metrics import Metrics, MetricsMiddleware
 from api.routes.rest import ENDPOINTS
 from api.uploads.abandoned_parts import clean_up
+from api.uploads.claiming import claim_storage
 from api.web.access import guarded
 from api.web.access_log import AccessLog
 from api.web.auth import Authenticator, admin_key
@@ -55,7 +57,6 @@ from control.creation.kinds import kinds
 from runtime.clients import async_elasticsearch, librdkafka_config
 from runtime.clock import now_ms
 from runtime.datasets import load_datasets
-from runtime.files.shared_folder import mark
 from runtime.files.storage import Storage, open_storage
 from runtime.process import CannotStartError, end
 from runtime.readiness import Readiness
@@ -127,7 +128,7 @@ def _prepared(settings: Settings) -> _Process:
         kinds(settings.operations), load_datasets(settings.datasets_folder), settings.quotas, settings.seal_blocks
     )
     storage = open_storage(settings)
-    mark(settings.storage_root)
+    settings.storage_root.mkdir(parents=True, exist_ok=True)
     live = JobFeed()
     control = ControlWatch(live)
     metrics = Metrics(live.view, lambda: control.works)
@@ -165,6 +166,7 @@ async def _running(process: _Process, readiness: Readiness | None) -> AsyncItera
         follower.start()
     sending.start()
     tending = [
+        asyncio.create_task(claim_storage(settings.storage_root, partial(appender.end_of, "commands"))),
         asyncio.create_task(clean_up(settings.storage_root)),
         asyncio.create_task(end_drafts(services)),
         asyncio.create_task(process.metrics.keep_fresh()),

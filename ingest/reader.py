@@ -227,7 +227,7 @@ class Reader:
         job = self._view.get(plan.job_id)
         assert job is not None, "only the plan of a job that is there is ready"
         start = starting_point(plan, job, taken.reached)
-        self._sealer.prepare(job, plan)
+        self._sealer.prepare(job, plan, start.blocks)
         taken.begin(PlanRun(plan, start, self._context.of(job), self._publisher, now, taken.trace), now)
         self._active.append(taken)
         self._slots.served(taken.organisation)

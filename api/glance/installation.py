@@ -18,6 +18,7 @@ from api.readmodel.group_members import Members
 from api.web.auth import Caller
 from api.web.services import Services, services_of
 from runtime.clock import now_ms
+from runtime.files.storage_threads import in_storage_thread
 from runtime.text.formatting import iso_time
 from schemas.job import PAUSES, Job, State
 
@@ -51,7 +52,7 @@ def surroundings(request: Request) -> Surroundings:
             Lately(lambda: _members(services), _MEMBERS_SECONDS),
             Lately(lambda: _reached(services), _REACHED_SECONDS),
             Lately(lambda: _index_bytes(services), _STORED_SECONDS),
-            Lately(lambda: asyncio.to_thread(_folder_bytes, services.settings.storage_root), _STORED_SECONDS),
+            Lately(lambda: in_storage_thread(_folder_bytes, services.settings.storage_root), _STORED_SECONDS),
         )
     found: Surroundings = state.surroundings
     return found

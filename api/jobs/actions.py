@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +15,7 @@ from api.web.auth import Caller
 from api.web.services import Services
 from control.authorization.senders import OTHER_ROLES
 from control.moves import VERBS, legality
+from runtime.files.storage_threads import in_storage_thread
 from schemas.job import RESTING, Job
 from schemas.messages.commands import InputEnded, PauseJob, PurgeJob, ResumeJob, RollbackJob, SetRate, TerminateJob
 from schemas.messages.commands import Request as Command
@@ -59,7 +59,7 @@ async def carry_out(
             raise ApiError(409, f"{problem}; ask for that (partial: true; --partial)", {"state": job.state})
     after = await submit(services.commands, services.live, command, timeout)
     if job.draft and action == "terminate" and after.source.path is None:
-        await asyncio.to_thread(DraftFile(services.settings.storage_root, job.id, None, 0).remove)
+        await in_storage_thread(DraftFile(services.settings.storage_root, job.id, None, 0).remove)
     return after
 
 

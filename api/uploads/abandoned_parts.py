@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from api.uploads.spool import is_part, try_lock
+from runtime.files.storage_threads import in_storage_thread
 from runtime.telemetry.log_events import as_event
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ async def clean_up(root: Path) -> None:
     """Remove abandoned parts once an hour, until cancelled. Several API processes may do so in one folder."""
     while True:
         try:
-            removed = await asyncio.to_thread(remove_abandoned_parts, root)
+            removed = await in_storage_thread(remove_abandoned_parts, root)
             if removed:
                 log.info(
                     "removed %d parts of uploads that broke off with their API",

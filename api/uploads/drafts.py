@@ -16,7 +16,8 @@ from starlette.requests import ClientDisconnect
 
 from api.errors import ApiError
 from api.uploads.multipart import broken_off
-from api.uploads.spool import is_part, safe_name, storage_problem, try_lock
+from api.uploads.spool import is_part, make_folder, safe_name, storage_problem, try_lock
+from runtime.files.storage_threads import in_storage_thread
 from schemas.job import Job, State
 
 NAME: Final = ".draft"
@@ -64,12 +65,12 @@ class DraftFile:
                         raise ApiError(413, f"the file is to have at most {self._most_bytes:,} bytes")
                     if len(pending) >= _WRITE_BYTES:
                         data, pending = bytes(pending), bytearray()
-                        await asyncio.to_thread(_write, descriptor, data)
+                        await in_storage_thread(_write, descriptor, data)
             except ClientDisconnect as gone:
                 raise broken_off() from gone
             finally:
                 if offset <= self._most_bytes:
-                    await asyncio.shield(asyncio.to_thread(_write, descriptor, bytes(pending), True))
+                    await asyncio.shield(in_storage_thread(_write, descriptor, bytes(pending), True))
         return offset
 
     def head(self, size: int) -> bytes:
@@ -129,7 +130,7 @@ class DraftFile:
     def _opened(self, offset: int | None, path: Path | None = None) -> Iterator[int]:
         path = path or self.path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._root, path.parent)
             new = os.O_CREAT if path == self.path else 0
             descriptor = os.open(path, os.O_RDWR | new | os.O_NOFOLLOW, 0o666)
         except FileNotFoundError as error:
@@ -174,7 +175,7 @@ def _lies_at(descriptor: int, path: Path) -> bool:
 async def drafts_bytes(root: Path, jobs: Iterable[Job]) -> int:
     """Bytes that have come for those of these jobs that are drafts."""
     files = [DraftFile(root, job.id, job.source.name, 0) for job in jobs if job.state is State.DRAFT]
-    return await asyncio.to_thread(lambda: sum(file.size() for file in files)) if files else 0
+    return await in_storage_thread(lambda: sum(file.size() for file in files)) if files else 0
 
 
 def kept_drafts(root: Path, job_ids: Iterable[str] | None = None) -> dict[str, int]:

@@ -14,6 +14,7 @@ from typing import IO
 from api.errors import ApiError, unavailable
 from runtime.files.file_digest import Digest
 from runtime.files.identity import identity_of
+from runtime.files.shared_folder import StorageAwayError, require_shared
 from schemas.job import Source
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -62,6 +63,7 @@ class SpooledFile:
         self.digest = Digest()
         self.name = name
         self.path = f"sources/{job_id}/{safe_name(stored_as or name)}"
+        self._root = root
         self._final = root / self.path
         self._part = self._final.with_name(f".{secrets.token_hex(8)}.part")
         self._file: IO[bytes] | None = None
@@ -90,7 +92,7 @@ class SpooledFile:
         self.digest.update(data)
 
     def _opened(self) -> IO[bytes]:
-        self._final.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._root, self._final.parent)
         self._file = file = self._part.open("xb", buffering=0)
         try_lock(file.fileno())
         return file
@@ -170,3 +172,17 @@ def storage_problem(error: OSError) -> ApiError:
             "then send the file again",
         )
     return unavailable(f"the server can't store the file: {error.strerror}; see its storage folder (SLUICE_STORAGE)")
+
+
+def make_folder(root: Path, folder: Path) -> None:
+    """Make a folder below the storage root. In one that is not mounted the files would be lost.
+
+    Raises:
+        ApiError: 503, it is not mounted.
+        OSError: it can't be made.
+    """
+    try:
+        require_shared(root)
+    except StorageAwayError as error:
+        raise unavailable(f"the server can't store the file: {error}") from error
+    folder.mkdir(parents=True, exist_ok=True)

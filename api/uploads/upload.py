@@ -22,6 +22,7 @@ from api.uploads.unpacking import compression_of
 from csvfile.header import HEAD_BYTES
 from csvfile.layout import Text
 from csvfile.line_lengths import LineLengths
+from runtime.files.storage_threads import in_storage_thread
 from schemas.job import Source
 
 _WRITE_BYTES: Final = 1024 * 1024
@@ -147,7 +148,7 @@ class Upload:
         """The file is complete. Raises as `take`."""
         await self._written_so_far()
         await self._store(self._taken(last=True))
-        await asyncio.to_thread(self._spooled.close)
+        await in_storage_thread(self._spooled.close)
         self._ended = True
         self._try_look()
 
@@ -167,12 +168,12 @@ class Upload:
                     with raw.written.open("rb") as file:
                         await self._store(self._conversion.whole(file))
                 finally:
-                    await asyncio.shield(asyncio.to_thread(raw.discard))
-                await asyncio.to_thread(self._spooled.close)
+                    await asyncio.shield(in_storage_thread(raw.discard))
+                await in_storage_thread(self._spooled.close)
                 self._ended = True
             else:
                 with raw.written.open("rb") as file:
-                    while await asyncio.to_thread(self._check_lines, file):
+                    while await in_storage_thread(self._check_lines, file):
                         pass  # the next piece, with the threads free for other requests meanwhile
         self._try_look()
 
@@ -207,7 +208,7 @@ class Upload:
         Raises:
             ApiError: 507 or 503, the disk does not take it.
         """
-        source = await asyncio.to_thread(self._spooled.keep)
+        source = await in_storage_thread(self._spooled.keep)
         self._kept = True
         try:
             yield self._with_seen(source)
@@ -269,7 +270,7 @@ class Upload:
     async def _store(self, pieces: Iterable[bytes]) -> None:
         """Write pieces, and look at the file after each `_LOOK_BYTES` or so."""
         left = iter(pieces)
-        while await asyncio.to_thread(self._write_some, left):
+        while await in_storage_thread(self._write_some, left):
             self._try_look()
         self._try_look()
 
@@ -308,4 +309,4 @@ class Upload:
 
     async def _discard(self) -> None:
         # In a thread: to remove a large file takes long. It goes on, also when the request is cancelled.
-        await asyncio.shield(asyncio.to_thread(self._spooled.discard, kept=self._kept))
+        await asyncio.shield(in_storage_thread(self._spooled.discard, kept=self._kept))

@@ -37,8 +37,9 @@ class InboxContext:
     quotas: QuotaBook = field(default_factory=QuotaBook)
     sender_problem: SenderProblem = anyone
     given_up: GivenUpJobs = field(default_factory=GivenUpJobs)
-    storage_problem: Callable[[Job], str | None] = lambda _: None
-    """Why the storage gives no key for the job's blocks now; None: it does, and `encoded` raises nothing for that."""
+    storage_problem: Callable[[Job, int], str | None] = lambda *_: None
+    """Why the storage gives no key for the job's blocks now, of which so many are there; None: it does, and `encoded`
+    raises nothing for that."""
 
     def is_newer(self, job_id: str) -> bool:
         """Whether a newer version has written this job: its rows wait for a reader that understands it."""

@@ -223,7 +223,7 @@ class InboxPartition:
             batch.states.append((job_id, None))
         elif buffer.is_waiting:
             try:
-                problem = self._context.storage_problem(job)
+                problem = self._context.storage_problem(job, buffer.blocks)
                 if problem is not None:
                     self._pass_over(job, problem, buffer)
                 else:
@@ -248,7 +248,10 @@ class InboxPartition:
         if self._context.is_newer(job_id):
             return _NEWER
         job = self._context.job(job_id)
-        return self._context.storage_problem(job) if job is not None and takes_rows(job) else None
+        if job is None or not takes_rows(job):
+            return None
+        buffer = self.buffers.get(job_id)
+        return self._context.storage_problem(job, buffer.blocks if buffer is not None else job.input.blocks)
 
     def _cut(self, batch: Batch, job: Job, buffer: RowBuffer) -> None:
         blocks = buffer.cut(row_columns(self._context.datasets[job.dataset], job), self._context.limits)

@@ -66,6 +66,11 @@ class RowBuffer:
             self._rows.discard(row.number)
 
     @property
+    def blocks(self) -> int:
+        """How many blocks have been made; the number of the next one."""
+        return self._blocks
+
+    @property
     def is_torn(self) -> bool:
         """Whether its rows are too far out of order to go on."""
         return self._rows.extents > MOST_GAPS

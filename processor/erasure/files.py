@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ from control.creation.quotas import in_storage
 from processor.elastic.bulk import Gate
 from processor.errors import CannotGoOnError
 from runtime.files.sealing import JobKeys, SealError
+from runtime.files.shared_folder import StorageAwayError, require_shared
 from runtime.files.storage import Storage, StorageError
+from runtime.files.storage_threads import in_storage_thread
 from schemas.exports import parts_folder, result_path
 from schemas.job import Job
 from schemas.policies.retention import StoreName
@@ -37,7 +38,7 @@ class UploadedFiles:
         """See Store. A file that a dry run and its real job share goes for both."""
         for job in jobs:
             gate()
-            await _in_thread(partial(self._remove, job))
+            await _in_thread(self.root, partial(self._remove, job))
 
     def _remove(self, job: Job) -> None:
         folder = sources_folder(self.root, job.id)
@@ -66,7 +67,7 @@ class CorrectedFiles:
         """See Store."""
         for job in jobs:
             gate()
-            await _in_thread(partial(self._remove, job))
+            await _in_thread(self.root, partial(self._remove, job))
 
     def _remove(self, job: Job) -> None:
         folder = sources_folder(self.root, job.id)
@@ -129,7 +130,7 @@ class Blocks:
         """See Store."""
         for job in jobs:
             gate()
-            await _in_thread(partial(self.keys.remove, job.id))
+            await _in_thread(self.keys.root, partial(self.keys.remove, job.id))
 
 
 def sources_folder(root: Path, job_id: str) -> Path:
@@ -149,11 +150,19 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-async def _in_thread(remove: Callable[[], None]) -> None:
+async def _in_thread(root: Path, remove: Callable[[], None]) -> None:
+    """Have files removed below the storage root, which may not be mounted: what is not seen is not gone."""
     try:
-        await asyncio.to_thread(remove)
+        await in_storage_thread(_removed, root, remove)
+    except StorageAwayError as error:
+        raise CannotGoOnError(f"a file can't be removed: {error}") from error
     except (OSError, SealError) as error:
         raise CannotGoOnError(f"a file can't be removed: {error}; see SLUICE_STORAGE") from error
+
+
+def _removed(root: Path, remove: Callable[[], None]) -> None:
+    require_shared(root)
+    remove()
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from processor.errors import CannotGoOnError, FencedError
 from runtime.clock import Clock
 from runtime.files.sealing import JobKeys
 from runtime.files.storage import Storage, StorageError
+from runtime.files.storage_threads import in_storage_thread
 from runtime.telemetry.log_events import as_event
 from schemas.ids import JOB_ID
 from schemas.job import Job
@@ -193,9 +194,9 @@ class Housekeeping:
         await self._remove_all(lambda: self._old_files(needed), gate)
 
     async def _remove_all(self, found: Callable[[], Iterator[Path]], gate: Gate) -> None:
-        for path in await asyncio.to_thread(lambda: list(found())):
+        for path in await in_storage_thread(lambda: list(found())):
             gate()
-            await asyncio.to_thread(_unlink, path)
+            await in_storage_thread(_unlink, path)
 
     def _old_files(self, needed: Collection[str]) -> Iterator[Path]:
         """Old files of jobs that are gone; another one, a dry run's real job, may still need such a file."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from elasticsearch import ApiError, AsyncElasticsearch, NotFoundError, TransportError
 
@@ -21,6 +21,8 @@ from runtime.files.storage import Storage, StorageError
 from schemas.exports import GONE, KEEP_ALIVE, part_path, parts_folder, result_path, sort_order, span_query
 from schemas.messages.blocks import Block, SliceBlock
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 PAGE_BYTES = 8 * 1024 * 1024
@@ -31,6 +33,8 @@ KNOWN_JOBS = 256
 """Jobs whose documents' length is remembered, at most."""
 WHOLE_BYTES = 8 * 1024 * 1024
 """A part is kept in memory up to this size."""
+AWAY_SECONDS = 1.0
+"""How often something is tried again while the storage folder is away."""
 LOOK_SECONDS = 0.02
 """How often a request under way looks whether it is still wanted."""
 
@@ -71,7 +75,7 @@ class Export:
         """See Operation. A part is named after its block, so that a repeat writes the same part again."""
         outcomes = []
         for block in cast(Sequence[SliceBlock], blocks):
-            await self._stored(work, self._write(work, block))
+            await self._stored(work, partial(self._write, work, block))
             outcomes.append(Outcome(applied=_rows(block), last_row=block.last_row))
         return Result(outcomes)
 
@@ -86,29 +90,30 @@ class Export:
         if total != job.input.rows_total:
             raise CannotGoOnError(f"of {job.input.rows_total} rows {total} are in the parts: start the export again")
         path = result_path(job.id)
-        if await self._stored(work, self._storage.find(path)) is None:
+        if await self._stored(work, lambda: self._storage.find(path)) is None:
             aside = f"{parts_folder(job.id)}joined-{job.epoch}"
             try:
-                await self._stored(work, self._storage.publish(path, self._joined(work), aside))
+                await self._stored(work, lambda: self._storage.publish(path, self._joined(work), aside))
             except CannotGoOnError:
                 # An owner that began earlier may have finished meanwhile, and removed the parts.
-                if await self._stored(work, self._storage.find(path)) is None:
+                if await self._stored(work, lambda: self._storage.find(path)) is None:
                     raise
         work.gate()
-        await self._stored(work, self._storage.remove(folder=parts_folder(job.id)))
+        await self._stored(work, lambda: self._storage.remove(folder=parts_folder(job.id)))
         await self._release(work)
 
     async def discard(self, work: Work) -> int:
         """See Operation."""
         work.gate()
-        await self._stored(work, self._storage.remove([result_path(work.job.id)], parts_folder(work.job.id)))
+        result, parts = result_path(work.job.id), parts_folder(work.job.id)
+        await self._stored(work, lambda: self._storage.remove([result], parts))
         await self._release(work)
         return work.job.applied.rows_applied if work.job.applied is not None else 0
 
     async def left_over(self, work: Work) -> tuple[int, int]:
         """See Operation. What counts is files."""
-        parts = await self._stored(work, self._storage.paths(parts_folder(work.job.id)))
-        result = await self._stored(work, self._storage.find(result_path(work.job.id)))
+        parts = await self._stored(work, lambda: self._storage.paths(parts_folder(work.job.id)))
+        result = await self._stored(work, lambda: self._storage.find(result_path(work.job.id)))
         return len(parts) + (result is not None), 0
 
     async def keep(self, work: Work) -> None:
@@ -207,14 +212,29 @@ class Export:
             with suppress(ApiError, TransportError):  # the point in time ends by itself before long
                 await work.sink.client.close_point_in_time(id=work.job.input.frozen)
 
-    async def _stored(self, work: Work, action: Any) -> Any:
-        try:
-            return await action
-        except StorageError as error:
-            if error.may_come:  # the blocks are in flight until it can't: a stop of the job waits
-                with work.trouble(f"{error}. It may still do so for {self._late_seconds:g} s; then the job fails"):
-                    await self._sleep(self._late_seconds)
-            raise CannotGoOnError(str(error)) from error
+    async def _stored(self, work: Work, action: Callable[[], Awaitable[T]]) -> T:
+        """What `action` answers, which is done again while the storage folder is away; the job's lanes say so."""
+        told: str | None = None
+        with ExitStack() as shown:
+            while True:
+                try:
+                    return await action()
+                except StorageError as error:
+                    if not error.away:
+                        shown.close()
+                        await self._given_up(work, error)
+                        raise CannotGoOnError(str(error)) from error
+                    if str(error) != told:
+                        told = str(error)
+                        shown.close()
+                        shown.enter_context(work.trouble(told))
+                await self._sleep(AWAY_SECONDS)
+                work.gate()
+
+    async def _given_up(self, work: Work, error: StorageError) -> None:
+        if error.may_come:  # the blocks are in flight until it can't: a stop of the job waits
+            with work.trouble(f"{error}. It may still do so for {self._late_seconds:g} s; then the job fails"):
+                await self._sleep(self._late_seconds)
 
 
 def _measured(answer: bytes, reader: Documents, length: _Length) -> Page:

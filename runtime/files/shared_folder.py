@@ -1,15 +1,17 @@
 """Whether a process has the storage folder that the others have: a marker in it, which the API alone makes.
 
-A reader or a worker with a folder of its own would find no file and no key there, and fail each job for it; a purge
-would remove nothing. So it waits at its start until it finds the marker, and says so.
+A folder without it is another one, or is not mounted: there is no file and no key there, and what is written there is
+lost. So a reader or a worker waits at its start until it finds the marker, and each process looks for it before it
+reads, writes or removes something of a job.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +20,17 @@ from runtime.telemetry.log_events import as_event
 log = logging.getLogger(__name__)
 
 MARKER: Final = "installation"
-_TEXT: Final = "The API of Sluice has made this file. Readers and workers look for it: they need the same folder.\n"
+_TEXT: Final = (
+    "The API of Sluice has made this file. All roles look for it: they need the same folder, and one without it is\n"
+    "not mounted.\n"
+)
 _OLDER: Final = ("sources", "keys")
 """Folders that the API and the readers make as they need them, and workers never: versions up to 0.2 made no marker."""
 _PAUSE_SECONDS: Final = 0.25
+
+
+class StorageAwayError(Exception):
+    """The storage folder can't be used for now; the message says why. To be tried again: nothing is lost meanwhile."""
 
 
 def mark(root: Path) -> None:
@@ -38,6 +47,56 @@ def is_shared(root: Path) -> bool:
     return False
 
 
+def require_shared(root: Path) -> None:
+    """Raises StorageAwayError: the folder is not the installation's, or can't be looked into. Blocks."""
+    with opened_root(root):
+        pass
+
+
+@contextlib.contextmanager
+def opened_root(root: Path) -> Iterator[int]:
+    """A descriptor of the folder. What is done by it is done in the installation's storage, whatever is mounted at, or
+    taken from, that path meanwhile. Blocks.
+
+    Raises:
+        StorageAwayError: the folder is not the installation's, or can't be looked into.
+    """
+    try:
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _trouble(root, "opened", error) from error
+    try:
+        if not any(_has(descriptor, name, root) for name in (MARKER, *_OLDER)):
+            raise StorageAwayError(unmounted(root))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def unmounted(root: Path) -> str:
+    """That the folder is not the installation's, in words for an operator."""
+    return (
+        f"the storage folder {root} has no file {MARKER!r}: it is not mounted, or is not the folder of the API; "
+        "mount it (SLUICE_STORAGE), and what waits for it goes on"
+    )
+
+
+def _has(descriptor: int, name: str, root: Path) -> bool:
+    try:
+        os.stat(name, dir_fd=descriptor)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _trouble(root, "read", error) from error
+    return True
+
+
+def _trouble(root: Path, doing: str, error: OSError) -> StorageAwayError:
+    return StorageAwayError(
+        f"the storage folder {root} can't be {doing}: {error.strerror or error}; see SLUICE_STORAGE"
+    )
+
+
 def wait_for_shared_folder(
     root: Path, stopping: Callable[[], bool], pause: Callable[[float], None] = time.sleep
 ) -> None:
@@ -46,8 +105,9 @@ def wait_for_shared_folder(
     while not (is_shared(root) or stopping()):
         if not said:
             log.warning(
-                "waiting for the storage folder: %s has no file %r, which the API makes at its start. If an API runs, "
-                "this process has another folder than the API: let all roles have the same one (SLUICE_STORAGE)",
+                "waiting for the storage folder: %s has no file %r, which the API makes at its first start. If an API "
+                "runs, this process has another folder than the API, or it is not mounted: let all roles have the same "
+                "one (SLUICE_STORAGE)",
                 root,
                 MARKER,
                 extra=as_event("storage.waiting"),

@@ -20,6 +20,8 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
+from runtime.files.shared_folder import StorageAwayError, require_shared
+from runtime.files.storage_threads import in_storage_thread
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ CHUNK_BYTES = 1024 * 1024
 _UPLOAD_BYTES = 8 * 1024 * 1024
 """Pieces that a large file is sent in; a bucket takes 10,000 of them."""
 _UPLOADS_AT_ONCE = 2
+ANSWER_SECONDS = 5.0
+"""How long a folder may take to be looked at."""
 
 
 class StorageError(Exception):
@@ -37,6 +41,8 @@ class StorageError(Exception):
 
     may_come = False
     """Whether the storage may still carry the request out: a bucket that did not answer may be at work on it."""
+    away = False
+    """Whether the whole folder can't be used for now. Nothing has been done, and waiting helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +57,25 @@ class Stored:
 
 
 class Storage:
-    """Files by path, with slashes, below the storage's root."""
+    """Files by path, with slashes, below the storage's root.
+
+    A folder is looked at before each use: in the place of one that is not mounted what is written would be lost, and
+    what is there would seem to be gone. Its StorageError says that it is `away`.
+    """
 
     def __init__(self, store: LocalStore | S3Store, folder: Path | None) -> None:
         """`folder`: the root, where the store is a folder."""
         self._store = store
         self._folder = folder
+        self._look: asyncio.Future[None] | None = None
 
     async def put(self, path: str, data: bytes) -> None:
         """Write a small file, over one that may be there; returns once it is durable. Raises StorageError."""
+        await self._require()
         try:
             await obstore.put_async(self._store, path, data)
             if self._folder is not None:
-                await asyncio.to_thread(_make_durable, self._folder / path)
+                await in_storage_thread(_make_durable, self._folder / path)
         except (OSError, BaseError) as error:
             raise self._unwritten(f"write {path}", error) from error
 
@@ -76,17 +88,19 @@ class Storage:
             StorageError: it can't be written.
         """
         place = path if self._folder is None else aside
+        await self._require()
         try:
             await obstore.put_async(
                 self._store, place, chunks, chunk_size=_UPLOAD_BYTES, max_concurrency=_UPLOADS_AT_ONCE
             )
             if self._folder is not None:
-                await asyncio.to_thread(_move, self._folder / aside, self._folder / path)
+                await in_storage_thread(_move, self._folder / aside, self._folder / path)
         except (OSError, BaseError) as error:
             raise self._unwritten(f"write {path}", error) from error
 
     async def find(self, path: str) -> Stored | None:
         """The size, tag and time of a file; None: there is no file. Raises StorageError."""
+        await self._require()
         try:
             meta = await obstore.head_async(self._store, path)
         except FileNotFoundError:
@@ -104,6 +118,7 @@ class Storage:
             StorageError: it can't be read.
         """
         span: GetOptions = {} if end is None else {"range": (start, end)}
+        await self._require()
         try:
             found = await obstore.get_async(self._store, path, options=span)
             async for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
@@ -115,6 +130,7 @@ class Storage:
 
     async def paths(self, folder: str) -> list[str]:
         """The files below a folder. Raises StorageError."""
+        await self._require()
         try:
             return [item["path"] async for page in obstore.list(self._store, folder) for item in page]
         except (OSError, BaseError) as error:
@@ -122,6 +138,7 @@ class Storage:
 
     async def dated(self, folder: str) -> list[tuple[str, float]]:
         """The files below a folder, and when each was written, in seconds since 1970. Raises StorageError."""
+        await self._require()
         try:
             pages = [page async for page in obstore.list(self._store, folder)]
         except (OSError, BaseError) as error:
@@ -130,6 +147,7 @@ class Storage:
 
     async def remove(self, paths: Iterable[str] = (), folder: str | None = None) -> None:
         """Remove files, and all of a folder; what is not there is no problem. Raises StorageError."""
+        await self._require()
         wanted = list(paths)
         if folder is not None:
             wanted += await self.paths(folder)
@@ -139,9 +157,23 @@ class Storage:
                     await obstore.delete_async(self._store, path)
             if folder is not None and self._folder is not None:
                 # no list shows the files of a process that died while it wrote
-                await asyncio.to_thread(shutil.rmtree, self._folder / folder, ignore_errors=True)
+                await in_storage_thread(shutil.rmtree, self._folder / folder, ignore_errors=True)
         except (OSError, BaseError) as error:
             raise self._unwritten("remove files", error) from error
+
+    async def _require(self) -> None:
+        """Raises StorageError: the folder is away."""
+        if self._folder is None:
+            return
+        if self._look is None or self._look.done():
+            self._look = asyncio.ensure_future(in_storage_thread(require_shared, self._folder))
+        look = self._look  # all that use the storage meanwhile wait for the same answer
+        if not (await asyncio.wait({look}, timeout=ANSWER_SECONDS))[0]:
+            raise _away(f"the storage folder {self._folder} has not answered for {ANSWER_SECONDS:g} s")
+        try:
+            look.result()
+        except StorageAwayError as error:
+            raise _away(str(error)) from error
 
     def _unwritten(self, what: str, error: Exception) -> StorageError:
         problem = _problem(what, error)
@@ -206,6 +238,12 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _away(reason: str) -> StorageError:
+    problem = StorageError(reason)
+    problem.away = True
+    return problem
 
 
 def _problem(what: str, error: Exception) -> StorageError:

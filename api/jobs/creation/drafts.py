@@ -37,6 +37,7 @@ from csvfile.header import HEAD_BYTES
 from csvfile.layout import text_by
 from runtime.clock import now_ms
 from runtime.files.identity import identity_of
+from runtime.files.storage_threads import in_storage_thread
 from runtime.telemetry.log_events import as_event
 from runtime.text.formatting import iso_time
 from schemas.job import Job, Source, State
@@ -63,7 +64,7 @@ async def take_part(services: Services, job: Job, caller: Caller, offset: int, r
     body = within(allowed, offset, while_holding(services, caller, request.stream()))
     size = await file.append(offset, body)
     if offset < HEAD_BYTES <= size:
-        await asyncio.to_thread(_look_early, services, job, caller, file)
+        await in_storage_thread(_look_early, services, job, caller, file)
     return size
 
 
@@ -130,7 +131,7 @@ async def start_draft(request: Request, services: Services, job: Job, caller: Ca
                 with file.named() as final:
                     source = replace(measured, path=file.stored_as, identity=identity_of(final.stat()))
                     started = await submit(services.commands, services.live, replace(command, source=source))
-        await asyncio.to_thread(file.replaced_by, started.source.path)
+        await in_storage_thread(file.replaced_by, started.source.path)
     return started
 
 
@@ -176,9 +177,9 @@ async def end_expired(services: Services, before: set[str] | None = None) -> set
                 await services.commands.append(TerminateJob(job_id=job.id, by="sluice", reason=reason))
     root = services.settings.storage_root
     known = {job.id for job in drafts}
-    files = await asyncio.to_thread(kept_drafts, root, None if before is None else before - known)
+    files = await in_storage_thread(kept_drafts, root, None if before is None else before - known)
     over = [job_id for job_id, touched_at in files.items() if _over(job_id, touched_at, services)]
-    await asyncio.to_thread(remove_drafts, root, over)
+    await in_storage_thread(remove_drafts, root, over)
     return known
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from api.errors import ApiError, invalid, refused, require_kept
 from api.jobs.reading.changes import changes_of
 from api.jobs.reading.row_errors import error_page
@@ -17,6 +15,7 @@ from api.readmodel.totals import applied_totals
 from api.web.auth import Caller
 from api.web.services import Services
 from control.creation.limits import request_problem
+from runtime.files.storage_threads import in_storage_thread
 from schemas.ids import job_id_for_start
 from schemas.indices import index_name
 from schemas.job import Job
@@ -74,7 +73,7 @@ async def start_real(services: Services, job: Job, caller: Caller, body: Start) 
     if started is not None:
         return started, False
     if job.options.dry_run:  # the control agent decides whether it can be started now
-        await asyncio.to_thread(_require_source, job, services)
+        await in_storage_thread(_require_source, job, services)
     return await submit(services.commands, services.live, command), True
 
 

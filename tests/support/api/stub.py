@@ -38,6 +38,7 @@ from control.reaction import react
 from control.webhooks.schedule import Outcome
 from runtime.clock import now_ms
 from runtime.datasets import load_datasets
+from runtime.files.shared_folder import mark
 from runtime.files.storage import open_storage
 from runtime.settings import Settings
 from schemas.descriptors.modes import MODES
@@ -255,6 +256,7 @@ def stub(
             webhooks.webhook_feed.set_caught_up()
             webhooks.delivery_feed.set_caught_up()
         app.state.undeclared = undeclared
+        mark(settings.storage_root)
         app.state.services = Services(
             settings=settings,
             catalog=catalog,

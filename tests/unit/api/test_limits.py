@@ -18,6 +18,7 @@ from api.jobs.limits import CONNECTION_LIMITS
 from api.principals.caller import Caller
 from api.web.request_rates import RequestRates
 from csvfile.line_lengths import LineLengths
+from runtime.files.shared_folder import MARKER
 from schemas.policies.quotas import LIMITS
 from tests.support.api.stub import PEOPLE, ROW, StubLog, make_job, stub
 from tests.support.api.world import EXPORT, RowErrors
@@ -42,7 +43,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
 
 def stored(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != MARKER]
 
 
 def refused(answer: Response, code: int, limit: str) -> None:

@@ -17,6 +17,7 @@ from api.readmodel import command_log as command_module
 from api.readmodel.seen import JobSeen
 from control.creation.repeats import request_digest
 from runtime.clock import now_ms
+from runtime.files.shared_folder import MARKER
 from runtime.text.formatting import iso_time
 from schemas.job import Input, LaneTotals, RestedLane, State
 from schemas.messages.commands import CreateJob, FileFinished, InputAdvanced, InputEnded, LanesDone, LanesRested
@@ -34,7 +35,8 @@ Served = tuple[TestClient, StubLog]
 
 
 def files(tmp_path: Path) -> list[str]:
-    return sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    found = (path for path in tmp_path.rglob("*") if path.is_file() and path.name != MARKER)
+    return sorted(str(path.relative_to(tmp_path)) for path in found)
 
 
 def test_a_new_job_is_described_in_full(served: Served, tmp_path: Path) -> None:

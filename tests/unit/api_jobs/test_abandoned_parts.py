@@ -8,6 +8,7 @@ from pathlib import Path
 
 from api.uploads.abandoned_parts import remove_abandoned_parts
 from api.uploads.spool import SpooledFile, is_part, safe_name
+from runtime.files.shared_folder import MARKER, mark
 from tests.support.places import ROOT
 
 _WRITER = """
@@ -22,10 +23,11 @@ sys.stdin.read()
 
 
 def files(root: Path) -> set[str]:
-    return {path.parent.name for path in root.rglob("*") if path.is_file()}
+    return {path.parent.name for path in root.rglob("*") if path.is_file() and path.name != MARKER}
 
 
 def test_the_part_of_a_dead_process_goes_and_that_of_a_living_one_stays(tmp_path: Path) -> None:
+    mark(tmp_path)
     own = SpooledFile(tmp_path, "j1", "a.csv")
     own.write(b"x")
     writer = subprocess.Popen(

@@ -16,6 +16,7 @@ from csvfile.cutter import Limits
 from csvfile.errors import CsvFileError
 from runtime.datasets import load_datasets
 from runtime.files.identity import identity_of
+from runtime.files.shared_folder import MARKER
 from schemas.job import Input, LaneTotals, Options
 from schemas.messages.commands import CreateJob, InputEnded, LanesDone
 from tests.support.api.stub import PEOPLE, ROW, StubLog, make_job, stub
@@ -45,7 +46,7 @@ def ended(served: Served, failed: int = 0, **options: Any) -> str:
 
 
 def spooled(folder: Path) -> list[str]:
-    return sorted(path.name for path in (folder / "storage").rglob("*") if path.is_file())
+    return sorted(path.name for path in (folder / "storage").rglob("*") if path.is_file() and path.name != MARKER)
 
 
 def test_a_start_makes_a_job_of_the_same_source_once(served: Served) -> None:

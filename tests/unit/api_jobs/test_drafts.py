@@ -21,6 +21,7 @@ from api.errors import ApiError
 from api.jobs.creation import drafts
 from api.jobs.creation.drafts import end_expired
 from api.uploads.drafts import DraftFile
+from runtime.files.shared_folder import mark
 from schemas.job import Job
 from schemas.messages.commands import StartDraft, WorkFailed
 from tests.support.api.stub import PEOPLE, ROW, StubLog, make_job, stub
@@ -140,6 +141,7 @@ def test_two_starts_at_once_leave_the_file_to_the_job(served: Served, first_is: 
 
 
 def test_a_part_is_removed_once_the_job_has_its_file_alone(tmp_path: Path) -> None:
+    mark(tmp_path)
     file = DraftFile(tmp_path, "j", "people.csv.gz", 10**6)
     file.path.parent.mkdir(parents=True)
     file.path.write_bytes(FILE)
@@ -152,6 +154,7 @@ def test_a_part_is_removed_once_the_job_has_its_file_alone(tmp_path: Path) -> No
 
 
 def test_a_start_that_was_not_answered_is_locked_as_well(tmp_path: Path) -> None:
+    mark(tmp_path)
     file = DraftFile(tmp_path, "j", "people.csv", 10**6)
     file.path.parent.mkdir(parents=True)
     file._final.write_bytes(FILE)

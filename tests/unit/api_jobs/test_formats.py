@@ -15,6 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.uploads import unpacking
+from runtime.files.shared_folder import MARKER
 from schemas.messages.commands import CreateJob, RetryErrors
 from tests.support.api.pages import HTMX
 from tests.support.api.stub import PEOPLE, ROW, StubLog, complete, make_job, rest, stub
@@ -40,7 +41,8 @@ def last(log: StubLog) -> CreateJob:
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.suffix != ".key")
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
+    return sorted(path.name for path in found if path.suffix != ".key")
 
 
 def zipped(data: bytes) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from runtime.files.shared_folder import MARKER
 from tests.support.api.stub import PEOPLE, ROW, StubLog, complete, make_job, stub
 
 Served = tuple[TestClient, StubLog, Path]
@@ -37,7 +38,7 @@ def again(served: Served, job_id: str, **job: Any) -> Any:
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
 
 
 def test_the_stored_file_is_read_with_the_options_that_are_given(served: Served) -> None:

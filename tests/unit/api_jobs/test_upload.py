@@ -25,6 +25,7 @@ from api.uploads.multipart import FormReader, boundary_of
 from api.uploads.receiving import receive_parts
 from api.uploads.spool import SpooledFile, safe_name, storage_problem
 from api.uploads.upload import Upload
+from runtime.files.shared_folder import MARKER, mark
 from schemas.job import Source
 from schemas.messages.commands import CreateJob
 from tests.support.waiting import PATIENCE
@@ -77,6 +78,8 @@ def receive(
         if hang_up:
             raise ClientDisconnect
 
+    mark(root)
+
     async def run() -> Source | None:
         async with Upload(root, "j1", 2**30) as upload:
             form = JobForm(cast(Any, Refusing(refuse)), upload)
@@ -91,7 +94,7 @@ def receive(
 
 
 def files(root: Path) -> list[str]:
-    return [str(path.relative_to(root)) for path in root.rglob("*")]
+    return [str(path.relative_to(root)) for path in root.rglob("*") if path.name != MARKER]
 
 
 @pytest.mark.parametrize("file_first", [False, True])
@@ -152,6 +155,7 @@ def test_a_kept_file_goes_if_its_command_is_refused_and_stays_if_it_may_be_in_th
     tmp_path: Path, error: BaseException | None, stays: bool
 ) -> None:
     async def run() -> None:
+        mark(tmp_path)
         async with Upload(tmp_path, "j1", 2**30) as upload:
             part = upload.begin("a.csv")
             await part.take(b"a,b\n")
@@ -167,6 +171,7 @@ def test_a_kept_file_goes_if_its_command_is_refused_and_stays_if_it_may_be_in_th
 
 def test_a_file_that_another_request_has_stored_stays_as_it_is(tmp_path: Path) -> None:
     async def keep(data: bytes, error: Exception | None = None) -> Source:
+        mark(tmp_path)
         async with Upload(tmp_path, "j1", 2**30) as upload:
             await upload.begin("a.csv").take(data)
             await upload.end()
@@ -179,7 +184,7 @@ def test_a_file_that_another_request_has_stored_stays_as_it_is(tmp_path: Path) -
     with pytest.raises(ApiError):
         asyncio.run(keep(b"refused", invalid("refused")))
     second = asyncio.run(keep(b"second"))
-    stored = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    stored = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("sources/*/*")}
     assert stored == {first.path: b"first", second.path: b"second"}
     assert (first.name, second.name, first.path) == ("a.csv", "a.csv", "sources/j1/a.csv")
 
@@ -248,6 +253,7 @@ def test_a_request_that_ends_while_a_piece_is_written_leaves_nothing(
     monkeypatch.setattr(SpooledFile, "write", late)
 
     async def run() -> None:
+        mark(tmp_path)
         async with Upload(tmp_path, "j1", 2**30) as upload:
             upload.begin("a.csv")
             await upload.take(b"x" * 2_000_000)

@@ -318,7 +318,7 @@ class Inbox(RuleBasedStateMachine):
             LIMITS,
             PATIENCE,
             PARTITIONS,
-            storage_problem=lambda known: "full" if known.id in self.without_key else None,
+            storage_problem=lambda known, _: "full" if known.id in self.without_key else None,
         )
         position = self.committed[partition]
         self.owners[partition] = InboxPartition(partition, position, self.states[partition].values(), surroundings)

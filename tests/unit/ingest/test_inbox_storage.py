@@ -18,6 +18,7 @@ from ingest.inbox.row_buffer import RowBuffer
 from ingest.inbox.second_reading import SecondReading
 from ingest.inbox.waiting_rows import Record
 from runtime.files.sealing import JobKeys
+from runtime.files.shared_folder import mark
 from schemas.job import Input, Job, State
 from schemas.messages.commands import InputAdvanced, InputEnded
 from schemas.messages.formats import FORMAT
@@ -31,6 +32,7 @@ class Storage:
     """A storage folder that is in trouble until it is mended: a file lies in the place of the folder of keys."""
 
     def __init__(self, root: Path) -> None:
+        mark(root)
         self.keys = JobKeys(root)
         self._folder = root / "keys"
         self._folder.write_text("")
@@ -78,7 +80,7 @@ def test_rows_wait_for_the_storage_and_hold_up_no_other(storage: Storage) -> Non
     assert numbers(second.blocks) == [[3]] and (second.position, taker.backlog) == (1, 0)
     report = reported(taker, jobs["j1"])
     assert isinstance(report, InputAdvanced) and report.input.blocks == 0
-    assert "the key of job j1 can't be read: Not a directory" in (report.input.storage_problem or "")
+    assert "the key of job j1 can't be made or read: Not a directory" in (report.input.storage_problem or "")
     jobs["j1"] = replace(jobs["j1"], input=report.input)
     assert reported(taker, jobs["j1"]) is None, "the job says it"
 
@@ -118,7 +120,7 @@ def test_however_many_rows_wait_they_take_no_memory(storage: Storage) -> None:
 
 def test_a_storage_that_fails_again_loses_no_row(storage: Storage) -> None:
     problems: list[str | None] = []
-    known = dataclasses.replace(around(job()), storage_problem=lambda _: problems.pop(0))
+    known = dataclasses.replace(around(job()), storage_problem=lambda *_: problems.pop(0))
     taker = InboxPartition(0, 0, (), known)
     records = [record(0, 1), record(1, 2), record(2, 3)]
     problems += ["full"]

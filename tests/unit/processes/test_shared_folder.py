@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from api.app import create_app
-from runtime.files.shared_folder import is_shared, mark, wait_for_shared_folder
+from api.errors import ApiError, KafkaUnavailableError
+from api.uploads.claiming import claim_storage
+from api.uploads.drafts import DraftFile
+from api.uploads.spool import SpooledFile
+from runtime.files.shared_folder import MARKER, is_shared, mark, wait_for_shared_folder
 from runtime.files.storage import StorageError
 from runtime.process import reason_of
 from runtime.settings import Settings
@@ -20,18 +27,85 @@ from tests.support.places import ROOT
 from tests.support.waiting import PATIENCE, wait_until
 
 
-def test_the_api_marks_its_folder_once(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, api_require_key=False)
-    for _ in range(2):
-        create_app(settings)
-        (marker,) = settings.storage_root.iterdir()
-    assert is_shared(settings.storage_root) and "API" in marker.read_text("utf-8")
+class Commands:
+    """The topic of commands, of which Kafka tells the end once it answers."""
+
+    def __init__(self, end: int, silent: int = 0) -> None:
+        self.end, self.silent = end, silent
+
+    async def end_of(self) -> int:
+        if self.silent:
+            self.silent -= 1
+            raise KafkaUnavailableError("no answer")
+        return self.end
+
+
+def claim(root: Path, commands: Commands, pauses: int = 100) -> None:
+    """The API's look at the storage folder, for so many pauses."""
+
+    async def pause(_: float) -> None:
+        nonlocal pauses
+        pauses -= 1
+        if pauses < 0:
+            raise InterruptedError
+
+    with contextlib.suppress(InterruptedError):
+        asyncio.run(claim_storage(root, commands.end_of, pause))
+
+
+def test_the_api_marks_the_folder_of_a_new_installation_once(tmp_path: Path) -> None:
+    for commands in (Commands(0, silent=3), Commands(7)):
+        claim(tmp_path, commands)
+        (marker,) = tmp_path.iterdir()
+    assert is_shared(tmp_path) and "API" in marker.read_text("utf-8")
+
+
+@pytest.mark.parametrize("made", ["sources", "keys"])
+def test_the_api_marks_a_folder_of_an_older_version(tmp_path: Path, made: str) -> None:
+    (tmp_path / made).mkdir()
+    claim(tmp_path, Commands(7))
+    assert (tmp_path / MARKER).exists()
+
+
+def test_an_empty_folder_of_an_installation_that_has_jobs_is_not_mounted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A marker there would have readers make second keys for jobs whose blocks were sealed before."""
+    claim(tmp_path, Commands(7))
+    assert not list(tmp_path.iterdir())
+    (told,) = caplog.records
+    assert str(tmp_path) in told.message and "Mount it" in told.message and told.__dict__["event"] == "storage.waiting"
+    mark(tmp_path)
+    claim(tmp_path, Commands(7), pauses=0)
+
+
+def test_a_silent_kafka_does_not_show_that_an_installation_is_new(tmp_path: Path) -> None:
+    claim(tmp_path, Commands(0, silent=1000))
+    assert not is_shared(tmp_path)
 
 
 def test_a_bucket_for_exports_needs_the_folder_all_the_same(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, api_require_key=False, storage_url="s3://bucket", s3_region="x")
     create_app(settings)
-    assert is_shared(settings.storage_root)
+    assert settings.storage_root.is_dir()
+
+
+def test_no_file_is_taken_in_while_the_storage_is_not_mounted(tmp_path: Path) -> None:
+    """It would lie below the mount point, where no reader sees it once the storage is back."""
+    file = SpooledFile(tmp_path, "j1", "a.csv")
+    draft = DraftFile(tmp_path, "j1", "a.csv", 100)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    for attempt in (lambda: file.write(b"x"), lambda: asyncio.run(draft.append(0, body()))):
+        with pytest.raises(ApiError, match="it is not mounted") as told:
+            attempt()
+        assert told.value.code == 503
+    assert not list(tmp_path.iterdir())
+    mark(tmp_path)
+    file.write(b"x")
+    file.discard()
 
 
 @pytest.mark.parametrize("url", [None, "s3://bucket"])

@@ -27,6 +27,7 @@ from processor.erasure.topics import belongs
 from processor.errors import CannotGoOnError, FencedError
 from runtime.clock import Clock
 from runtime.files.sealing import JobKeys
+from runtime.files.shared_folder import MARKER, mark
 from runtime.files.storage import Storage, StorageError, open_storage
 from runtime.settings import Settings
 from schemas.job import Job, Source, State
@@ -54,6 +55,7 @@ class House:
 
     def __init__(self, folder: Path, *jobs: Job, **retention: Any) -> None:
         self.root = folder
+        mark(folder)
         self.jobs = JobTable()
         for each in jobs:
             self.jobs.put(each)
@@ -95,7 +97,9 @@ class House:
         )  # fmt: skip
 
     def left(self) -> list[str]:
-        return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
+        return sorted(
+            str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file() and path.name != MARKER
+        )
 
 
 def test_files_go_after_the_retention_of_their_dataset_and_the_job_is_told_once(tmp_path: Path) -> None:
@@ -350,6 +354,25 @@ def test_whatever_one_store_meets_the_others_are_emptied(tmp_path: Path, error: 
     assert house.left() == []
     with pytest.raises(FencedError):
         asyncio.run(Purging([Stubborn(FencedError()), *stores]).purge(job("j1"), house.gate))
+
+
+def test_a_purge_says_what_it_can_not_remove_while_the_storage_is_not_mounted(tmp_path: Path) -> None:
+    """A mount point without its storage is an empty folder: nothing of the job seems to be there."""
+    root, away = tmp_path / "storage", tmp_path / "away"
+    house = House(root)
+    house.keys.obtain("j1")
+    for path in ("sources/j1/a.csv", "sources/j1/retry-1.csv", "results/j1.csv", "parts/j1/1.csv"):
+        house.put(path)
+    root.rename(away)
+    root.mkdir()
+    for store in house.stores:
+        report = asyncio.run(Purging([store]).purge(job("j1"), house.gate))
+        assert report.problem is not None and report.problem.startswith(f"{store.name}: ")
+        assert "it is not mounted" in report.problem
+    assert not list(root.iterdir())
+    root.rmdir()
+    away.rename(root)
+    assert asyncio.run(Purging(house.stores).purge(job("j1"), house.gate)).problem is None and house.left() == []
 
 
 class Merging:

@@ -22,6 +22,7 @@ from processor.operations.dry_run_preview import preview_item
 from processor.operations.modes.retention import sweep_images
 from runtime.clock import Clock
 from runtime.files.sealing import JobKeys
+from runtime.files.shared_folder import mark
 from runtime.files.storage import open_storage
 from runtime.settings import Settings
 from schemas.indices import REPORT_MAPPINGS
@@ -96,6 +97,7 @@ def keep_house(client: MemoryElasticsearch, table: JobTable, folder: Path) -> No
         Documents("previews", "s-previews", sink, clock, lambda job: False),
         Documents("row_errors", "s-errors", sink, clock, lambda job: False),
     )
+    mark(folder)
     storage, keys = open_storage(Settings(storage=folder)), JobKeys(folder)
     keeping = Housekeeping(table, stores, retention_book({}), storage, folder, keys, clock, report)
     asyncio.run(housekeeping.keep_house(keeping, lambda: None))

@@ -26,7 +26,8 @@ from processor.errors import CannotGoOnError, FencedError, StoppedError, Unanswe
 from processor.operations.export import Export
 from runtime.clients import NotSentError, async_elasticsearch
 from runtime.clock import Clock
-from runtime.files.storage import Storage
+from runtime.files.shared_folder import mark
+from runtime.files.storage import Storage, open_storage
 from runtime.settings import Settings
 from tests.support.stubs.bulk import StubClient, answers, api_error, run
 
@@ -219,9 +220,43 @@ def test_the_worker_s_client_sends_once_and_knows_whether_it_has(
     assert len(told) == requests
 
 
+def test_a_storage_folder_that_is_not_mounted_is_waited_for(tmp_path: Path) -> None:
+    """What were written into the empty mount point would be lost; what were looked for there would seem to be gone."""
+    root, away = tmp_path / "storage", tmp_path / "away"
+    mark(root)
+    told: list[str | None] = []
+
+    async def sleep(_: float) -> None:
+        if away.exists():
+            root.rmdir()
+            away.rename(root)
+
+    @contextlib.contextmanager
+    def trouble(reason: str) -> Iterator[None]:
+        told.append(reason)
+        yield
+        told.append(None)
+
+    storage = open_storage(Settings(storage=root))
+    export = Export(storage, cast(Any, None), LATE_SECONDS, sleep)
+    work: Any = SimpleNamespace(trouble=trouble, gate=lambda: None)
+    path = "parts/j1/1.csv"
+
+    async def story() -> None:
+        for action in (lambda: storage.put(path, b"x"), lambda: storage.find(path), lambda: storage.paths("parts")):
+            told.clear()
+            root.rename(away)
+            root.mkdir()
+            assert await export._stored(work, action) != []
+            assert len(told) == 2 and "it is not mounted" in (told[0] or "") and told[1] is None
+        assert await storage.find(path) is not None
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(("bucket", "waited"), [(True, [LATE_SECONDS]), (False, [])])
 def test_a_job_fails_only_when_a_bucket_can_not_write_its_part_any_more(
-    monkeypatch: pytest.MonkeyPatch, bucket: bool, waited: list[float]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: bool, waited: list[float]
 ) -> None:
     """Else a rollback could be over, with nothing left, before the part appears."""
     slept: list[float] = []
@@ -234,7 +269,8 @@ def test_a_job_fails_only_when_a_bucket_can_not_write_its_part_any_more(
         raise OSError("no answer")
 
     monkeypatch.setattr(storage_module.obstore, "put_async", put)
-    storage = Storage(cast(Any, None), None if bucket else Path())
+    storage = Storage(cast(Any, None), None if bucket else tmp_path)
+    mark(tmp_path)
     export = Export(storage, cast(Any, None), LATE_SECONDS, sleep)
 
     @contextlib.contextmanager
@@ -245,6 +281,6 @@ def test_a_job_fails_only_when_a_bucket_can_not_write_its_part_any_more(
 
     work: Any = SimpleNamespace(trouble=trouble)
     with pytest.raises(CannotGoOnError, match="no answer"):
-        run(export._stored(work, storage.put("parts/j1/1.csv", b"x")))
+        asyncio.run(export._stored(work, lambda: storage.put("parts/j1/1.csv", b"x")))
     assert slept == waited
     assert [f"for {LATE_SECONDS:g} s" in str(each) for each in told] == [True, False] * len(waited)

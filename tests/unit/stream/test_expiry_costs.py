@@ -25,6 +25,7 @@ from processor.erasure.housekeeping import Housekeeping
 from processor.erasure.stores import stores
 from runtime.clock import Clock
 from runtime.files.sealing import JobKeys
+from runtime.files.shared_folder import mark
 from runtime.files.storage import open_storage
 from runtime.settings import Settings
 from schemas.indices import REPORT_MAPPINGS
@@ -168,6 +169,7 @@ class Year:
         self.kafka, self.client, self.table = kafka, Elasticsearch(), JobTable()
         self.made = 0
         self.clock = Clock(now_ms=lambda: kafka.now, monotonic=lambda: (kafka.now - BEGIN) / 1000)
+        mark(folder)
         storage, keys = open_storage(settings), JobKeys(folder)
         sink = BulkSink(self.client)  # type: ignore[arg-type]
         self.stores = stores(settings, storage, sink, keys, self.clock)

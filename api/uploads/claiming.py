@@ -1,0 +1,55 @@
+"""Makes the marker of the storage folder (`runtime/files/shared_folder.py`), once for an installation.
+
+An API that starts while the storage is not mounted sees an empty folder, as in a new installation. A marker there would
+have readers make keys beside those that are in the storage, and rows sealed that nobody can open once it is back. Kafka
+tells the two apart: an installation that has had a command is not new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from api.errors import KafkaUnavailableError
+from runtime.files.shared_folder import MARKER, is_shared, mark
+from runtime.files.storage_threads import in_storage_thread
+from runtime.telemetry.log_events import as_event
+
+log = logging.getLogger(__name__)
+
+_PAUSE_SECONDS: Final = 1.0
+_SOON_SECONDS: Final = 0.1
+"""The pause before Kafka is asked again that has not answered: other roles wait for the marker."""
+
+
+async def claim_storage(
+    root: Path, end_of_commands: Callable[[], Awaitable[int]], pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Return once the folder is marked. `end_of_commands`: the offset of the next command; raises
+    KafkaUnavailableError.
+    """
+    told: str | None = None
+    while True:
+        problem: str | None = None
+        seconds = _PAUSE_SECONDS
+        try:
+            if await in_storage_thread(is_shared, root) or not await end_of_commands():
+                await in_storage_thread(mark, root)
+                return
+            problem = (
+                f"the storage folder {root} is empty, though this installation has had commands: it is not mounted, or "
+                f"is another one (SLUICE_STORAGE). No file is taken in, and readers and workers wait. Mount it. If all "
+                f"that was in it is lost for good, make an empty file {MARKER!r} in it: jobs that need their files or "
+                f"keys fail then"
+            )
+        except KafkaUnavailableError:
+            seconds = _SOON_SECONDS
+        except OSError as error:
+            problem = f"the storage folder {root} can't be written: {error.strerror}; see SLUICE_STORAGE"
+        if problem not in (None, told):
+            told = problem
+            log.error("%s", problem, extra=as_event("storage.waiting"))
+        await pause(seconds)
