@@ -19,6 +19,7 @@ from processor.erasure.stores import stores
 from processor.execution.batches import Batches
 from processor.execution.failures import JobFailures
 from processor.execution.inspections import Inspections
+from processor.execution.job_keys import WorkerKeys
 from processor.execution.job_states import JobStates
 from processor.execution.job_steps import JobSteps
 from processor.execution.maintenance import Duties, Maintenance
@@ -66,7 +67,7 @@ def make_engine(
 
     `reader` reads parked blocks again; `read_lane_records` reads what the last owners of partitions have left.
     """
-    quotas, keys = settings.quotas, JobKeys(settings.storage_root)
+    quotas, keys = settings.quotas, JobKeys(settings.storage_root, patience=0)
     lanes, blocked = Lanes(), Blocked()
     sink.blocked = blocked
     woken = asyncio.Event()
@@ -88,6 +89,7 @@ def make_engine(
         key_of=keys.find,
         wants_first=lambda job_id: inspections.wants_first(job_id),
         held=lambda: batches.held(),
+        may_open=lambda job: worker_keys.may_open(job),
     )
     ownership = Ownership(lanes, publisher, read_lane_records, clock)
 
@@ -99,6 +101,16 @@ def make_engine(
         woken.set()
         refill.job_changed(job_id)
 
+    worker_keys = WorkerKeys(
+        keys=keys,
+        jobs=jobs,
+        lanes=lanes,
+        troubles=troubles,
+        failures=failures,
+        tasks=tasks.of_partitions,
+        clock=clock,
+        on_come=woken.set,
+    )
     inspections = Inspections(
         jobs=jobs,
         lanes=lanes,
@@ -107,7 +119,7 @@ def make_engine(
         publisher=publisher,
         searches=SharedSearches(sink),
         tasks=tasks.of_partitions,
-        key_of=keys.find,
+        keys=worker_keys,
         on_wanted=first_block_wanted,
     )
     batches = Batches(

@@ -25,6 +25,7 @@ from control.jobtable import JobTable
 from processor.errors import CannotGoOnError, FencedError, PutOffError
 from processor.execution.earlier_job import require_free_id
 from processor.execution.failures import JobFailures
+from processor.execution.job_keys import WorkerKeys
 from processor.execution.own_rows import fields_of, own_rows, with_found
 from processor.execution.searching import Searches, SharedSearches, until_answered
 from processor.execution.tasks import BackgroundTasks
@@ -35,7 +36,7 @@ from processor.stream.publisher import RecordPublisher
 from processor.suspicion.first_rows import FirstRows, OwnRows
 from processor.suspicion.judging import learn, looks_of, suspicion_of
 from processor.validation.rows import CheckedRows
-from runtime.files.sealing import SealError, opened
+from runtime.files.sealing import KeyAwayError, SealError, opened
 from runtime.telemetry.log_events import as_event
 from schemas.descriptors.datasets import Dataset
 from schemas.job import Job
@@ -85,8 +86,7 @@ class Inspections:
     searches: SharedSearches
     tasks: BackgroundTasks
     """The inspections that are under way."""
-    key_of: Callable[[str], bytes]
-    """The key of a job whose blocks are sealed. Raises SealError."""
+    keys: WorkerKeys
     on_wanted: Callable[[str], None]
     """Called with the id of a job whose first block is wanted: `begin_due` is to be called once it is in memory."""
     early: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
@@ -189,7 +189,7 @@ class Inspections:
             if not self.early.locked():
                 await until_looked.enter_async_context(self.early)
                 own = await self._own_rows(work, searches)
-            if not await begun.come:
+            if not await begun.come or not await self.keys.wait_for(work.job):
                 return None
             async with self.looks:
                 await until_looked.aclose()
@@ -214,7 +214,9 @@ class Inspections:
 
     def _opened(self, value: bytes) -> RowBlock:
         try:
-            return cast(RowBlock, opened(value, self.key_of)[0])
+            return cast(RowBlock, opened(value, self.keys.keys.find)[0])
+        except KeyAwayError as error:
+            raise PutOffError(str(error)) from error
         except SealError as error:
             raise CannotGoOnError(str(error)) from error
 

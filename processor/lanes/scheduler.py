@@ -12,7 +12,7 @@ from control.jobtable import JobTable
 from processor.lanes.fairness import TokenBucket
 from processor.lanes.lane import Lane, Loaded
 from processor.lanes.owned_lanes import Lanes
-from runtime.files.sealing import SealError, opened
+from runtime.files.sealing import KeyAwayError, SealError, opened
 from runtime.settings import Settings
 from schemas.bounds import possible_rate
 from schemas.job import Job
@@ -37,12 +37,15 @@ class Scheduler:
         key_of: Callable[[str], bytes] = lambda _: b"",
         wants_first: Callable[[str], bool] = lambda _: True,
         held: Callable[[], Callable[[Job], bool] | None] = lambda: None,
+        may_open: Callable[[Job], bool] = lambda _: True,
     ) -> None:
         """`on_taken(partition)`: a lane there has room. `on_broken(lane, reason)`: a block of it can't be read;
         the job is given up. `key_of(job id)`: what opens its blocks. `wants_first(job id)`: whether the first block of
         a job whose first rows are to be looked at is wanted for that now. `held()`: tells which jobs can't go on for
-        now, as a server puts their requests off; None: all can.
+        now, as a server puts their requests off; None: all can. `may_open(job)`: whether its blocks can be opened now;
+        one that can't has no turn.
         """
+        self._may_open = may_open
         self._held = held
         self._wants_first = wants_first
         self._key_of = key_of
@@ -67,6 +70,8 @@ class Scheduler:
                 continue
             within = rows_within(job)
             if not any(_has_work(lane, job, within) for lane in lanes.values()) or self._gathers(job, lanes.values()):
+                continue
+            if not self._may_open(job):
                 continue
             wait = self._wait_seconds(job, now)
             if wait <= 0:
@@ -141,6 +146,10 @@ class Scheduler:
                     continue
                 try:
                     block, block_bytes = opened(loaded.value, self._key_of)
+                except KeyAwayError:  # it left memory just now, and is asked for again
+                    lane.put_back([loaded])
+                    lanes.clear()
+                    break
                 except (UndecodableError, SealError) as error:
                     lane.put_back([loaded])
                     lanes.remove(lane)

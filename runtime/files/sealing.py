@@ -110,10 +110,8 @@ class JobKeys:
         try:
             key = asked.answer.result(0 if at_once else self._patience)
         except TimeoutError:
-            seconds = self._clock() - asked.at
-            raise KeyAwayError(
-                f"the storage has not answered for {seconds:.0f} s, asked for the key of job {job_id} ({self._folder})"
-            ) from None
+            told = f"the storage does not answer, asked for the key of job {job_id} ({self._folder})"
+            raise KeyAwayError(f"{told}; see SLUICE_STORAGE") from None
         finally:
             if asked.answer.done():
                 self._asked.pop(job_id, None)
@@ -161,7 +159,7 @@ class JobKeys:
 
     def _is_silent(self) -> bool:
         before = self._clock() - self._patience
-        return any(asked.at < before and not asked.answer.done() for asked in self._asked.values())
+        return any(asked.at < before and not asked.answer.done() for asked in list(self._asked.values()))
 
     def _look(self, job_id: str, make: bool) -> bytes:
         """The key as the storage has it, made if need be."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
@@ -83,8 +84,10 @@ class Worker:
     made: ClassVar[list[Worker]] = []
     """The workers of a story."""
 
-    def __init__(self, operation: Any = None, datasets: Any = DATASETS, sink: BulkSink | None = None) -> None:
-        """`sink`: None: one that finds nothing, and is always answered."""
+    def __init__(
+        self, operation: Any = None, datasets: Any = DATASETS, sink: BulkSink | None = None, storage: Path | None = None
+    ) -> None:
+        """`sink`: None: one that finds nothing, and is always answered. `storage`: the folder with the keys of jobs."""
         self.made.append(self)
         self.now = 7.0
         """Seconds of its steady clock."""
@@ -112,7 +115,7 @@ class Worker:
         reader: Any = self.reader
         operations = {} if operation is None else {"upload": operation, "export": operation}
         self.engine = make_engine(
-            SETTINGS,
+            SETTINGS if storage is None else SETTINGS.model_copy(update={"storage": storage}),
             self.jobs,
             operations,
             datasets,

@@ -166,14 +166,13 @@ def test_a_storage_that_hangs_is_waited_for_once_and_its_answer_counts(
     keys = JobKeys(storage, patience, lambda: now[0])
     assert keys.obtain("j0") == held
     hanging = Hanging(monkeypatch)
-    with pytest.raises(KeyAwayError, match="has not answered for 0 s, asked for the key of job j1"):
+    with pytest.raises(KeyAwayError, match="does not answer, asked for the key of job j1"):
         keys.obtain("j1")
-    now[0] += 7
     keys._patience = PATIENCE  # a second wait would show
-    now[0] += PATIENCE
-    with pytest.raises(KeyAwayError, match="has not answered"):
+    now[0] += PATIENCE + 1
+    with pytest.raises(KeyAwayError, match="does not answer"):
         keys.obtain("j2")
-    with pytest.raises(KeyAwayError, match=f"has not answered for {7 + PATIENCE:.0f} s"):
+    with pytest.raises(KeyAwayError, match="job j1"):
         keys.obtain("j1")
     assert keys.obtain("j0") == held, "what is in memory needs no storage"
     hanging.answers.set()
