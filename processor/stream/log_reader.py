@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
@@ -12,11 +13,14 @@ from processor.metrics import WorkerMetrics
 from processor.stream.disconnecting import disconnect
 from runtime.clients import LOOK_MS, aiokafka_config
 from runtime.settings import Settings
+from runtime.telemetry.log_events import as_event
 from schemas.job import Phase
 from schemas.messages.codec import UndecodableError, decode
 from schemas.messages.dead_letters import RejectedRecord
 from schemas.messages.lanes import LaneRecord, OwnerRecord, lane_key, lane_of_key, owner_key
 from schemas.topics import topic_name
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,13 @@ def _lane_record(record: ConsumerRecord) -> LaneRecord:
     return lane
 
 
+MOST_SEEKS = 5
+"""How often one read has aiokafka go back to where it was told to read, before it is given up."""
+
+
 class PositionError(Exception):
-    """Kafka's client has read at other offsets than it was told to. The worker ends, and its successor reads again."""
+    """Kafka's client reads at other offsets than it is told to, again and again. The worker ends, and its successor has
+    a new client."""
 
 
 class LogReader:
@@ -137,7 +146,7 @@ class LogReader:
 
         Raises:
             aiokafka.errors.OffsetOutOfRangeError: retention has removed them.
-            PositionError: aiokafka has read at other offsets. What was asked for has to be read again.
+            PositionError: aiokafka goes on reading at other offsets. What was asked for has to be read again.
             asyncio.CancelledError: the partition has been given up.
         """
         tp = TopicPartition(self._topic, partition)
@@ -145,14 +154,20 @@ class LogReader:
         self._consumer.seek(tp, first)
         self._consumer.resume(tp)
         found: list[tuple[int, bytes]] = []
-        position = first
+        position, seeks = first, 0
         try:
             while True:
                 batches = await self._consumer.getmany(tp, timeout_ms=1000)
                 records: list[ConsumerRecord] = batches.get(tp, [])
                 reached = await self._consumer.position(tp)
                 if reached < position or not all(position <= record.offset < reached for record in records):
-                    raise PositionError(f"partition {partition} was to be read from {position} on, and is at {reached}")
+                    told = f"partition {partition} was to be read from {position} on, and is at {reached}"
+                    seeks += 1
+                    if seeks > MOST_SEEKS:
+                        raise PositionError(told)
+                    log.warning("%s: it is read again", told, extra=as_event("kafka.trouble", partition=partition))
+                    self._consumer.seek(tp, position)  # what was found before that is what was asked for
+                    continue
                 found += [(record.offset, record.value or b"") for record in records]
                 position = reached
                 if position > last:

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from processor.metrics import WorkerMetrics
-from processor.stream.log_reader import LogReader, PositionError
+from processor.stream.log_reader import MOST_SEEKS, LogReader, PositionError
 from runtime.settings import Settings
 from tests.support.stubs.kafka import MOST_BYTES, MockKafka, mock_kafka
 from tests.support.waiting import PATIENCE
@@ -71,17 +71,21 @@ def test_a_read_that_was_cancelled_leaves_the_next_one_its_offsets() -> None:
 
 
 class Elsewhere:
-    """aiokafka's client, which reads at other offsets than it is told to."""
+    """aiokafka's client, which reads at other offsets than it is told to, so many times."""
 
-    def __init__(self, offsets: list[int], position: int) -> None:
-        self._offsets, self._position = offsets, position
+    def __init__(self, offsets: list[int], position: int, times: int) -> None:
+        self._wrong = offsets, position
+        self._times = times
+        self._at = 0
+        self.seeks: list[int] = []
         self.paused = False
 
     def assignment(self) -> set[TopicPartition]:
         return {TopicPartition("sluice.rows", 0)}
 
-    def seek(self, *_: Any) -> None:
-        pass
+    def seek(self, _: TopicPartition, offset: int) -> None:
+        self.seeks.append(offset)
+        self._at = offset
 
     def resume(self, *_: Any) -> None:
         self.paused = False
@@ -90,26 +94,45 @@ class Elsewhere:
         self.paused = True
 
     async def getmany(self, tp: TopicPartition, **_: Any) -> dict[TopicPartition, list[Any]]:
-        return {tp: [SimpleNamespace(offset=offset, value=b"") for offset in self._offsets]} if self._offsets else {}
+        self._times -= 1
+        if self._times >= 0:
+            offsets, self._at = self._wrong
+        else:
+            offsets = [self._at]
+            self._at += 1
+        return {tp: [SimpleNamespace(offset=offset, value=b"%d" % offset) for offset in offsets]} if offsets else {}
 
     async def position(self, _: TopicPartition) -> int:
-        return self._position
+        return self._at
 
 
-@pytest.mark.parametrize(
+WRONG = pytest.mark.parametrize(
     ("found", "position"),
     [([4, 5, 6, 7], 8), ([], 4), ([7, 8], 8), ([5, 6], 5)],
     ids=["before", "back", "beyond", "short"],
 )
+
+
+def read_elsewhere(client: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bytes]]:
+    monkeypatch.setattr("processor.stream.log_reader.AIOKafkaConsumer", lambda **_: client)
+    return asyncio.run(LogReader(Settings(), WorkerMetrics()).read(0, 5, 7))
+
+
+@WRONG
+def test_a_client_that_reads_elsewhere_is_told_again_where_to_read(
+    monkeypatch: pytest.MonkeyPatch, found: list[int], position: int
+) -> None:
+    """The worker goes on: its end would hand all its partitions over, and every job would wait for that."""
+    client = Elsewhere(found, position, MOST_SEEKS)
+    assert read_elsewhere(client, monkeypatch) == [(offset, b"%d" % offset) for offset in (5, 6, 7)]
+    assert client.seeks == [5] * (MOST_SEEKS + 1) and client.paused
+
+
+@WRONG
 def test_offsets_that_were_not_passed_are_not_taken_for_offsets_without_a_record(
     monkeypatch: pytest.MonkeyPatch, found: list[int], position: int
 ) -> None:
-    client = Elsewhere(found, position)
-    monkeypatch.setattr("processor.stream.log_reader.AIOKafkaConsumer", lambda **_: client)
-
-    async def story() -> None:
-        with pytest.raises(PositionError, match="from 5 on"):
-            await LogReader(Settings(), WorkerMetrics()).read(0, 5, 7)
-
-    asyncio.run(story())
+    client = Elsewhere(found, position, 100)
+    with pytest.raises(PositionError, match="from 5 on"):
+        read_elsewhere(client, monkeypatch)
     assert client.paused, "nothing is fetched until the next read"
