@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from schemas.messages.formats import FORMAT
 from schemas.messages.inbox import InboxRecord
 from tests.support.in_memory.inbox import around, batch_of, job, numbers, record
 from tests.support.stubs.kafka import mock_kafka
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 
 class Storage:
@@ -90,6 +91,34 @@ def test_rows_wait_for_the_storage_and_hold_up_no_other(storage: Storage) -> Non
     assert again.position == 6 and not first.dead_letters + second.dead_letters + again.dead_letters
     assert reported(taker, jobs["j1"]) == InputAdvanced(job_id="j1", input=Input(blocks=1, rows=3, first_missing=4))
     assert numbers(batch_of(taker, record(6, 4)).blocks) == [[4]]
+
+
+def test_a_storage_that_hangs_holds_up_the_rows_whose_keys_it_has_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread makes blocks of the rows of all organisations: it must not wait for a network file system."""
+    mark(tmp_path)
+    keys, answers, look = JobKeys(tmp_path, patience=0), threading.Event(), JobKeys._look
+
+    def hang(own: JobKeys, job_id: str, make: bool) -> bytes:
+        assert answers.wait(PATIENCE)
+        return look(own, job_id, make)
+
+    jobs = {name: job(name, sealed=name != "open") for name in ("j1", "held", "open")}
+    sealer = BlockSealer(keys, jobs.get)
+    known = dataclasses.replace(around(), job=jobs.get, encoded=sealer.encoded, storage_problem=sealer.storage_problem)
+    wait_until(lambda: sealer.storage_problem(jobs["held"], 0) is None, "its key is in memory")
+    monkeypatch.setattr(JobKeys, "_look", hang)
+    taker = InboxPartition(0, 0, (), known)
+    records = [record(0, 1, "j1"), record(1, 1, "held"), record(2, 1, "open")]
+    first = batch_of(taker, *records)
+    assert [block.job_id for _, block in first.blocks] == ["held", "open"] and first.position == 0
+    report = reported(taker, jobs["j1"])
+    assert isinstance(report, InputAdvanced) and "does not answer" in (report.input.storage_problem or "")
+    answers.set()
+    wait_until(lambda: sealer.storage_problem(jobs["j1"], 0) is None, "its key is in memory")
+    again = read_again(taker, *records)
+    assert [block.job_id for _, block in again.blocks] == ["j1"] and again.position == 3
 
 
 def test_a_job_is_not_whole_while_its_rows_wait(storage: Storage) -> None:
