@@ -6,9 +6,9 @@ there, and a job that is paused meanwhile has to wait for it. So it is sent shor
 A slot that opens goes to the job that had its last one longest ago: one that has just been resumed does not wait for
 all the requests that another has ready.
 
-Requests that only read have as many slots of their own, and little ones need none. They take Elasticsearch
-little time, so a pause hardly waits for them; and a batch that has to read first, or to note what it has done, does not
-wait for the large writes of the others.
+Requests that only read have as many slots of their own, for `READ_SECONDS` each, and little ones need none. They take
+Elasticsearch little time, so a pause hardly waits for them; and a batch that has to read first, or to note what it has
+done, does not wait for the large writes of the others.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from dataclasses import dataclass
 
 LEAD_SECONDS = 0.04
 """The next request is sent this long before an answer is due: Elasticsearch has read it by then."""
+READ_SECONDS = 2.0
+"""A read that is not answered for so long leaves its slot to others: Elasticsearch waits for a shard, say, and the
+client for Elasticsearch, for many times as long."""
 REMEMBERED = 9
 """Requests whose times tell when one is due; their median, since a refresh makes single ones take long."""
 MOST_PASSED = 3
@@ -55,7 +58,9 @@ class Pace:
         due.
         """
         self._most = in_flight
-        self._reads = asyncio.Semaphore(in_flight)
+        self._reads: list[_Request] = []
+        self._next_read = asyncio.Lock()
+        self._read_ended = asyncio.Event()
         self._clock = clock
         self._waiting: list[_Waiting] = []
         """In the order in which they have come."""
@@ -74,7 +79,7 @@ class Pace:
             yield
             return
         if not writes:
-            async with self._reads:
+            async with self._reading():
                 yield
             return
         request = await self._opened(owner)
@@ -84,6 +89,30 @@ class Pace:
                 self._times.append(self._clock() - request.begun_at)
         finally:
             self._end(request)
+
+    @contextlib.asynccontextmanager
+    async def _reading(self) -> AsyncIterator[None]:
+        """A slot for a read. One that has had it for `READ_SECONDS` keeps no other waiting any more."""
+        async with self._next_read:  # in the order in which they come
+            while (wait := self._read_wait()) > 0:
+                self._read_ended.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._read_ended.wait()
+            request = _Request(self._clock())
+            self._reads.append(request)
+        try:
+            yield
+        finally:
+            self._reads.remove(request)
+            self._read_ended.set()
+
+    def _read_wait(self) -> float:
+        """How long until the next slot for a read opens, if none is answered meanwhile."""
+        now = self._clock()
+        left = sorted(read.begun_at + READ_SECONDS - now for read in self._reads if read.begun_at is not None)
+        left = [seconds for seconds in left if seconds > 0]
+        return left[len(left) - self._most] if len(left) >= self._most else 0.0
 
     async def _opened(self, owner: str) -> _Request:
         mine = _Waiting(owner)

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from processor.elastic.pacing import LEAD_SECONDS, MOST_PASSED, OWNERS, Pace
+from processor.elastic.pacing import LEAD_SECONDS, MOST_PASSED, OWNERS, READ_SECONDS, Pace
 
 READS = (False, False)
 WRITES_LITTLE = (True, True)
@@ -220,6 +220,49 @@ def test_owners_without_number_are_forgotten() -> None:
         assert len(server.pace._served) == OWNERS
 
     asyncio.run(story())
+
+
+def test_a_read_that_is_not_answered_leaves_its_slot_to_others() -> None:
+    """Of an index whose shard is away, say: the reads of all other jobs would wait for it for 20 s."""
+
+    async def run() -> None:
+        server = Server(2)
+        for name in ("silent", "silent too", "third", "fourth"):
+            await server.ask(name, *READS)
+        assert server.sent == ["silent", "silent too"]
+        server.clock.now += READ_SECONDS
+        await server.answer("silent")  # has those that wait look again; the other one is not answered
+        assert server.sent == ["silent", "silent too", "third", "fourth"]
+        await server.ask("fifth", *READS)
+        assert "fifth" not in server.sent, "what waits for an answer for less time keeps its slot"
+        await server.answer("third")
+        assert server.sent[-1] == "fifth"
+        for name in ("silent too", "fourth", "fifth"):
+            await server.answer(name)
+        assert not server.pace._reads
+
+    asyncio.run(run())
+
+
+def test_a_read_does_not_wait_longer_than_for_the_slot_that_is_given_up_first() -> None:
+    pace, clock = Server(2), Clock()
+    pace.pace = Pace(2, clock)
+
+    async def run() -> None:
+        await pace.ask("first", *READS)
+        clock.now += 0.5
+        await pace.ask("second", *READS)
+        assert pace.pace._read_wait() == pytest.approx(READ_SECONDS - 0.5)
+        await pace.ask("third", *READS)
+        await pace.give_up("third")
+        clock.now += READ_SECONDS - 0.5
+        assert pace.pace._read_wait() == 0
+        await pace.ask("fourth", *READS)
+        assert pace.sent == ["first", "second", "fourth"]
+        for name in pace.sent:
+            await pace.answer(name)
+
+    asyncio.run(run())
 
 
 def test_reads_and_large_writes_do_not_wait_for_each_other() -> None:
