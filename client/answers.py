@@ -220,8 +220,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     date_from: str | None = None
     date_till: str | None = None
     awaits: str | None = None
-    """What a queued job waits for, such as another job; of one whose rows come by the inbox, what their sender
-    still has to send, or the storage.
+    """What a job waits for: a queued one another job; the storage that its file or its key lies on; or what the
+    sender of rows by the inbox still has to send.
     """
     purging: bool = False
     """A purge is removing everything that holds values of the job."""

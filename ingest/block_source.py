@@ -17,8 +17,12 @@ class Step:
     after: Input
 
 
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """The source waits for another server's answer and has no block meanwhile."""
+
+    problem: str | None = None
+    """What an operator is to know of that."""
 
 
 WAITING: Final = Waiting()

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, Literal, Protocol
 
-from ingest.block_source import Waiting
+from msgspec.structs import replace
+
+from ingest.block_source import Step, Waiting
 from ingest.delivery_watermark import DeliveryWatermark, with_counts
 from ingest.errors import PublishError, SourceError
-from ingest.sources import SourceContext, block_source, phase_of
+from ingest.sources import BlockSource, SourceContext, block_source, phase_of
+from runtime.files.shared_folder import StorageAwayError
 from runtime.telemetry.log_events import as_event
 from runtime.telemetry.tracing import begin
 from schemas.job import Input
@@ -21,6 +24,8 @@ from schemas.topics import MOST_RECORD_BYTES
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 0.5
+AGAIN_SECONDS = 1.0
+"""How often the storage is asked again while it is away."""
 SourceKind = Literal["file", "export", "undo"]
 _KINDS: Final[dict[type, SourceKind]] = {ReadFile: "file", CutExport: "export", UndoRows: "undo"}
 _RECORD_OVERHEAD_BYTES = 1024
@@ -74,15 +79,23 @@ class PlanRun:
         self.phase = phase_of(plan)
         self.stage = Stage.READING
         self._names: dict[str, Any] = {"job_id": plan.job_id, "phase": self.phase, "run": plan.run}
+        self._reported, start = start, replace(start, storage_problem=None)
         self._start, self._began = start, now
         self.span = begin("read", trace, job=plan.job_id)
         self._read_rows = start.rows
         self._kind = _KINDS[type(plan)]
         self._outlet = outlet
         self._encoded = context.encoded
-        self._source = block_source(plan, start, context)
+        self._context = context
+        self._source = self._from(start)
+        self._reached = start
+        """The end of the last block that the source has given."""
+        self._held: Step | None = None
+        """A block that waits for its key."""
+        self._problem: str | None = None
+        """Why there is no block now."""
+        self._now = self._again_at = now
         self._coverage = DeliveryWatermark(start)
-        self._reported = start
         self._next_report = now + REPORT_SECONDS
         self._end: Input | None = None
         self._failure: str | None = None
@@ -111,16 +124,26 @@ class PlanRun:
         return self.covered.blocks > self._start.blocks
 
     def step(self) -> bool:
-        """Read and publish one block; False: the source waits for another server's answer."""
+        """Read and publish one block; False: the source waits for another server's answer, or for the storage."""
+        if self._now < self._again_at:
+            return False
         try:
-            step = next(self._source)
-            if step is None or isinstance(step, Waiting):
-                return step is None
+            step = self._held or next(self._source)
+            if isinstance(step, Waiting):
+                self._note(step.problem)
+                return False
+            if step is None:
+                return True
+            self._held = step
             if step.block is None:
+                self._held = None
+                self._reached = step.after
                 self._coverage = DeliveryWatermark(step.after)
                 self._advance()
                 return True
             value = self._encoded(step.block)
+            self._held, self._reached = None, step.after
+            self._note(None)
             if len(value) > MOST_RECORD_BYTES - _RECORD_OVERHEAD_BYTES:
                 raise SourceError(
                     f"block {step.block.block} (from row {step.block.first_row}) has {len(value)} bytes as a message, "
@@ -141,6 +164,12 @@ class PlanRun:
             self._read_rows = after.rows
         except PublishError:
             raise
+        except StorageAwayError as error:
+            if self._held is None:
+                self._source = self._from(self._reached)
+            self._again_at = self._now + AGAIN_SECONDS
+            self._note(str(error))
+            return False
         except StopIteration as end:
             self._end = end.value
             self.stop()
@@ -166,6 +195,7 @@ class PlanRun:
 
     def tend(self, now: float) -> None:
         """Send the report that is due, and end when Kafka has all blocks and reports."""
+        self._now = now
         if self.stage is Stage.READING and now >= self._next_report and self._advance():
             self._next_report = now + REPORT_SECONDS
         if self.stage is Stage.DRAINING and self._coverage.in_flight == 0:
@@ -174,13 +204,28 @@ class PlanRun:
 
     def _advance(self, confirmed: Callable[[], None] | None = None) -> bool:
         covered = self._coverage.covered
+        if self._problem is not None:
+            covered = replace(covered, storage_problem=self._problem)
         if covered == self._reported:
             return False
         self._reported = covered
         self._outlet.report(InputAdvanced(**self._names, input=covered), confirmed)
         return True
 
+    def _from(self, start: Input) -> BlockSource:
+        """The blocks of the plan behind this place."""
+        blocks = block_source(self.plan, start, self._context)
+        return self._context.threads.run(blocks, self.plan.source.path) if isinstance(self.plan, ReadFile) else blocks
+
+    def _note(self, problem: str | None) -> None:
+        """Note why there is no block now; None: there is. The next report says so."""
+        if problem is not None and self._problem is None:
+            told = as_event("job.waits", job=self.plan.job_id)
+            log.warning("job %s waits: %s", self.plan.job_id, problem, extra=told)
+        self._problem = problem
+
     def _last_report(self, now: float) -> None:
+        self._problem = None
         if self._end is not None:
             ended = with_counts(self._end, self.plan.partitions)
             self._outlet.report(InputEnded(**self._names, input=ended), self._done)

@@ -21,11 +21,13 @@ from csvfile.layout import layout_of
 from csvfile.refused_rows import still_refused
 from ingest.block_source import Step, Waiting
 from ingest.blocks.files import ChangedError, Checked, Roots, open_source
+from ingest.blocks.in_threads import FileThreads
 from ingest.blocks.numbered_rows import numbered
 from ingest.blocks.rows_ahead import with_rows_ahead
 from ingest.errors import SourceError
 from ingest.export import source as exports
 from ingest.export.counting import BackgroundQueries
+from runtime.files.shared_folder import StorageAwayError, passes_by_itself
 from schemas.descriptors.datasets import Dataset
 from schemas.descriptors.modes import needs_key_only
 from schemas.generations import data_indices
@@ -59,6 +61,7 @@ class SourceContext:
     organisation: Callable[[str], str] = lambda _: "default"
     """The organisation of a job, by the job's id."""
     quotas: QuotaBook = field(default_factory=QuotaBook)
+    threads: FileThreads = field(default_factory=FileThreads)
 
     def of(self, job: Job) -> SourceContext:
         """This context with the limits that the job began with."""
@@ -86,11 +89,22 @@ def phase_of(plan: Plan) -> Phase:
 
 
 def block_source(plan: Plan, start: Input, context: SourceContext) -> BlockSource:
-    """The blocks of a plan, from the checkpoint `start` on."""
+    """The blocks of a plan, from the checkpoint `start` on.
+
+    Raises:
+        StorageAwayError: its file can't be read for now. The blocks that are still to come can be asked for anew, from
+            the end of the last one on.
+        SourceError: it can't be read.
+    """
     try:
         return (yield from _SOURCES[type(plan)](plan, start, context))
     except CsvFileError as error:
         raise SourceError(str(error)) from error
+    except (OSError, SourceError) as error:
+        cause = error.__cause__ if isinstance(error, SourceError) else error
+        if isinstance(cause, OSError) and passes_by_itself(cause):
+            raise StorageAwayError(str(error)) from error
+        raise
 
 
 def read_file(plan: ReadFile, start: Input, context: SourceContext) -> BlockSource:

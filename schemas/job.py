@@ -216,8 +216,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     rows_total: RowCount | None = None
     """All rows there are to read, where that is known before they are read."""
     storage_problem: str | None = None
-    """Rows from a topic: why the storage gives no key for the job's blocks. The reader asks again by itself, and rows
-    wait in the topic until then. None: it does."""
+    """Why the storage gives no key for the job's blocks, or its file is not read. The reader asks again by itself, and
+    rows of a topic wait there until then. None: it does."""
 
 
 EVEN_BLOCK_ROWS: Final = 500

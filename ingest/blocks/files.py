@@ -15,6 +15,7 @@ from typing import BinaryIO
 from ingest.errors import SourceError
 from runtime.files.file_digest import read_through
 from runtime.files.identity import Match, identity_of, match
+from runtime.files.shared_folder import require_shared
 from runtime.telemetry.log_events import as_event
 from schemas.job import Source
 
@@ -166,6 +167,7 @@ def open_source(source: Source, roots: Roots, checked: Checked | None = None) ->
     """Open a job's file. Call `OpenFile.check` before reading it.
 
     Raises:
+        StorageAwayError: the storage is not mounted.
         SourceError: it is not there, lies outside the folders it may lie in, or has another size than it had.
     """
     path = locate(source.path, roots)
@@ -197,6 +199,7 @@ def locate(name: str | None, roots: Roots) -> Path:
     """Where a job's file lies, links resolved: below the storage root, or, named absolutely, in an import folder.
 
     Raises:
+        StorageAwayError: the storage is not mounted.
         SourceError: it is neither, or not there.
     """
     if not name or "\0" in name:
@@ -206,6 +209,8 @@ def locate(name: str | None, roots: Roots) -> Path:
     try:
         path = (roots.storage / given).resolve(strict=True)
     except FileNotFoundError as error:
+        if not given.is_absolute():
+            require_shared(roots.storage)
         raise SourceError(f"the file {name} is not there") from error
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
         raise SourceError(f"the file {name} can't be opened: {error}") from error

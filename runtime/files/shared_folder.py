@@ -8,6 +8,7 @@ reads, writes or removes something of a job.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import time
@@ -27,6 +28,15 @@ _TEXT: Final = (
 _OLDER: Final = ("sources", "keys")
 """Folders that the API and the readers make as they need them, and workers never: versions up to 0.2 made no marker."""
 _PAUSE_SECONDS: Final = 0.25
+
+
+_PASSING: Final = frozenset(
+    (
+        errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET,
+        errno.ECONNABORTED, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENODEV,
+    )
+)  # fmt: skip
+"""What file systems of networks say while their servers are away, and after these have come back."""
 
 
 class StorageAwayError(Exception):
@@ -79,6 +89,11 @@ def unmounted(root: Path) -> str:
         f"the storage folder {root} has no file {MARKER!r}: it is not mounted, or is not the folder of the API; "
         "mount it (SLUICE_STORAGE), and what waits for it goes on"
     )
+
+
+def passes_by_itself(error: OSError) -> bool:
+    """Whether the file system that a file lies on is away, so that waiting helps."""
+    return error.errno in _PASSING
 
 
 def _has(descriptor: int, name: str, root: Path) -> bool:

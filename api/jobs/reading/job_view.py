@@ -68,12 +68,16 @@ def turn_awaited(job: Job, view: JobIndex) -> str | None:
 
 
 def awaits(job: Job) -> str | None:
-    """What a job waits for whose rows come from a topic, in words: the storage, or what their sender still has to send.
-    None: nothing, or it is not asked for."""
-    if job.source.kind != "topic" or not takes_more_rows(job) or job.input.ended:
+    """What a job waits for, in words: the storage, or what the sender of rows from a topic still has to send. None:
+    nothing, or it is not asked for."""
+    if job.source.kind == "query" or not takes_more_rows(job) or job.current_input.ended:
         return None
-    if job.input.storage_problem is not None:
-        return f"the storage: {job.input.storage_problem}"
+    if job.source.kind == "file" and job.state is not State.RUNNING:
+        return None
+    if job.current_input.storage_problem is not None:
+        return f"the storage: {job.current_input.storage_problem}"
+    if job.source.kind != "topic":
+        return None
     come, total = job.input.rows, job.announced_rows
     if total is None:
         return f"rows, or the end of the input: {come:,} rows have come"

@@ -118,6 +118,13 @@ def test_totals_outlive_the_lane_records() -> None:
     assert (job_view(undone, view, NOW).progress.rows_done, job_view(undone, view, NOW).ended) == (40, False)
 
 
+def test_a_job_whose_file_can_not_be_read_for_now_says_so() -> None:
+    waiting = job(input=Input(blocks=1, rows=7, storage_problem="it is not mounted"))
+    assert job_view(waiting, JobIndex(), NOW).awaits == "the storage: it is not mounted"
+    assert job_view(replace(waiting, input=Input(blocks=2, rows=9)), JobIndex(), NOW).awaits is None
+    assert job_view(replace(waiting, state=State.TERMINATED), JobIndex(), NOW).awaits is None
+
+
 def test_a_job_whose_rows_come_by_a_topic_says_what_it_waits_for() -> None:
     filling = job(source=Source(kind="topic"), input=Input(blocks=1, rows=7, first_missing=3))
     assert job_view(filling, JobIndex(), NOW).awaits == "rows, or the end of the input: 7 rows have come"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import itertools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +16,29 @@ from hypothesis import strategies as st
 
 from control.jobtable import JobTable
 from csvfile.cutter import Limits
-from ingest.blocks.files import Roots
+from csvfile.window import Window
+from ingest.blocks.files import OpenFile, Roots, open_source
+from ingest.blocks.in_threads import SILENT_SECONDS, FileThreads
 from ingest.delivery_watermark import DeliveryWatermark, with_counts
 from ingest.offset_tracker import OffsetTracker
 from ingest.plan_run import PlanRun, Stage
 from ingest.plan_validity import PlanValidity, judge, starting_point
 from ingest.sources import SourceContext
-from schemas.job import Input, Job, State
+from runtime.datasets import load_datasets
+from runtime.files.shared_folder import StorageAwayError, mark
+from schemas.job import Input, Job, Source, State
 from schemas.messages.codec import UndecodableError, encode
 from schemas.messages.commands import InputAdvanced, InputEnded, InputFailed, Report
-from schemas.messages.plans import CutExport, Plan, UndoRows
+from schemas.messages.plans import CutExport, Plan, ReadFile, UndoRows
+from tests.support.waiting import PATIENCE, wait_until
 
 UNDO = UndoRows(job_id="j", epoch=2, command_offset=10, partitions=4, last_row=10_000, run=1)
 EXPORT = CutExport(
     job_id="j", epoch=2, command_offset=10, partitions=4, dataset="people", organisation="o", date_from="2026-01-01"
 )
+ROWS = 20
+DATASETS = load_datasets()
+FILL = Window.fill
 AROUND = SourceContext({}, Roots(Path("/nowhere")), Limits(500, 4096))
 
 
@@ -244,3 +255,138 @@ def test_a_bug_in_a_source_fails_its_job_and_not_the_process(monkeypatch: pytest
     (report,) = outlet.reports
     assert isinstance(report, InputFailed)
     assert "ZeroDivisionError" in report.reason
+
+
+class Away:
+    """A job's file in a storage that is taken away, or that does not answer, while the file is read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.aside = folder / "storage", folder / "aside"
+        mark(self.root)
+        columns = DATASETS["people"].columns
+        rows = [",".join(columns), *(",".join("x" for _ in columns) for _ in range(ROWS))]
+        (self.root / "a.csv").write_text("\n".join(rows))
+        source = Source(path="a.csv", bytes=(self.root / "a.csv").stat().st_size)
+        self.plan = ReadFile(
+            job_id="j", epoch=2, command_offset=10, partitions=4, dataset="people", source=source, ahead_rows=0
+        )
+        self.around = SourceContext(DATASETS, Roots(self.root), Limits(1, 4096), threads=FileThreads(patience=0))
+        self.outlet = FakeOutlet()
+        self.now = 0.0
+
+    def begin(self, start: Input | None = None) -> PlanRun:
+        return PlanRun(self.plan, start or Input(), self.around, self.outlet, self.now)
+
+    def go_on(self, work: PlanRun, until: Callable[[], object]) -> None:
+        """Have the work go on until it is true, a second a round."""
+
+        def look() -> object:
+            self.now += 1
+            work.step()
+            work.tend(self.now)
+            for _, confirmed in self.outlet.blocks:
+                confirmed()
+            return until()
+
+        wait_until(look, "the work has come so far")
+
+    @property
+    def problem(self) -> str | None:
+        reports = [report for report in self.outlet.reports if isinstance(report, InputAdvanced)]
+        return reports[-1].input.storage_problem if reports else None
+
+    def ended(self) -> InputEnded | None:
+        assert not [report for report in self.outlet.reports if isinstance(report, InputFailed)]
+        return next((report for report in self.outlet.reports if isinstance(report, InputEnded)), None)
+
+
+def test_a_file_in_a_storage_that_is_not_mounted_is_waited_for(tmp_path: Path) -> None:
+    """Before, its job failed: the file was not there."""
+    away = Away(tmp_path)
+    away.root.rename(away.aside)
+    away.root.mkdir()
+    work = away.begin()
+    away.go_on(work, lambda: away.problem)
+    assert "it is not mounted" in (away.problem or "") and work.stage is Stage.READING
+    away.root.rmdir()
+    away.aside.rename(away.root)
+    away.go_on(work, away.ended)
+    ended = away.ended()
+    assert ended is not None and (ended.input.rows, ended.input.storage_problem) == (ROWS, None)
+    assert [partition for partition, _ in away.outlet.blocks] == [block % 4 for block in range(ROWS)]
+
+
+def test_a_file_that_can_not_be_read_for_a_while_is_read_on_behind_its_last_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = Away(tmp_path)
+    broken, chunks = [True], OpenFile.chunks
+
+    def breaking(file: OpenFile, start: int) -> Iterator[bytes]:
+        for number, chunk in enumerate(chunks(file, start)):
+            for at in range(0, len(chunk), 40):
+                if broken[0] and number == 0 and at >= len(chunk) // 2:
+                    raise OSError(errno.ESTALE, "Stale file handle")
+                yield chunk[at : at + 40]
+
+    monkeypatch.setattr(OpenFile, "chunks", breaking)
+    monkeypatch.setattr("csvfile.window.Window.fill", lambda window, ahead: FILL(window, min(ahead, 100)))
+    work = away.begin()
+    away.go_on(work, lambda: away.problem)
+    assert "Stale file handle" in (away.problem or "")
+    before = len(away.outlet.blocks)
+    assert 0 < before < ROWS
+    broken[0] = False
+    away.go_on(work, away.ended)
+    assert [partition for partition, _ in away.outlet.blocks] == [block % 4 for block in range(ROWS)]
+
+
+def test_a_file_that_does_not_answer_holds_up_no_other_plan_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, answers, opened = Away(tmp_path), threading.Event(), open_source
+
+    def hang(*given: Any) -> OpenFile:
+        assert answers.wait(PATIENCE)
+        return opened(*given)
+
+    seconds = [0.0]
+    away.around = dataclasses.replace(away.around, threads=FileThreads(patience=0, clock=lambda: seconds[0]))
+    monkeypatch.setattr("ingest.sources.open_source", hang)
+    work = away.begin()
+    assert not work.step() and not work.step(), "the reader goes on with other plans"
+    seconds[0] = SILENT_SECONDS
+    away.go_on(work, lambda: away.problem)
+    assert "a.csv does not answer" in (away.problem or "")
+    stopped = away.begin()
+    assert not stopped.step()
+    stopped.stop()
+    stopped.tend(away.now)
+    assert stage_of(stopped) is Stage.DONE, "a pause does not wait for the file"
+    answers.set()
+    away.go_on(work, away.ended)
+    assert len(away.outlet.blocks) == ROWS
+
+
+def test_a_block_whose_key_is_away_is_sealed_once_it_is_there(tmp_path: Path) -> None:
+    away, problems = Away(tmp_path), ["the key of job j can't be read"] * 3
+
+    def encoded(block: Any) -> bytes:
+        if problems:
+            raise StorageAwayError(problems.pop())
+        return encode(block)
+
+    away.around = dataclasses.replace(away.around, encoded=encoded)
+    work = away.begin()
+    away.go_on(work, lambda: away.problem)
+    assert away.problem == "the key of job j can't be read"
+    away.go_on(work, away.ended)
+    assert len(away.outlet.blocks) == ROWS and not problems
+
+
+def test_a_problem_that_an_earlier_reader_has_reported_goes(tmp_path: Path) -> None:
+    away = Away(tmp_path)
+    work = away.begin(Input(storage_problem="it was not mounted"))
+    away.go_on(work, lambda: away.outlet.reports)
+    assert away.problem is None
+    away.go_on(work, away.ended)

@@ -21,6 +21,7 @@ from ingest.blocks.files import Roots
 from ingest.errors import SourceError
 from ingest.sources import SourceContext, block_source
 from runtime.datasets import load_datasets
+from runtime.files.shared_folder import mark
 from schemas.job import Input, Source
 from schemas.messages.blocks import RowBlock
 from schemas.messages.codec import decode, encode
@@ -100,6 +101,7 @@ OTHER_BYTES: dict[str, Do] = {
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
     """A file that was spooled, as its job has it."""
+    mark(tmp_path)
     spooled = SpooledFile(tmp_path, "j", "a.csv")
     spooled.write(FIRST)
     spooled.close()

@@ -17,6 +17,7 @@ from ingest.pending_plan import PendingPlan
 from ingest.reader import Reader
 from ingest.sources import UNDO_BLOCK_ROWS
 from runtime.files.sealing import JobKeys
+from runtime.files.shared_folder import mark
 from runtime.readiness import Readiness
 from runtime.settings import Settings
 from schemas.job import Job, Source, State
@@ -138,6 +139,7 @@ def test_nothing_is_remembered_of_jobs_that_are_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("SLUICE_STORAGE", str(tmp_path))
+    mark(tmp_path)
     world = World(16, reported=reported)
 
     def after(times: int) -> dict[str, int]:
@@ -162,6 +164,7 @@ def test_a_plan_whose_end_the_view_shows_is_not_remembered_while_its_job_goes_on
 
 def test_a_rollback_after_a_purge_makes_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_STORAGE", str(tmp_path))
+    mark(tmp_path)
     world = World(4)
     keys = world.reader._sealer.keys
     jobs = to_their_ends(world, add_rollback, True)

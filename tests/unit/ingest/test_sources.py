@@ -12,6 +12,7 @@ from ingest.blocks.files import Roots, locate, open_source
 from ingest.errors import SourceError
 from ingest.sources import SourceContext, Step, block_source
 from runtime.datasets import load_datasets
+from runtime.files.shared_folder import mark
 from schemas.job import Input, Source
 from schemas.messages.blocks import RowBlock, UndoBlock
 from schemas.messages.codec import decode, encode
@@ -55,6 +56,7 @@ def test_files_outside_are_refused(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [None, "", "missing.csv", "a\0b", "file/below"])
 def test_files_that_are_not_there(tmp_path: Path, name: str | None) -> None:
+    mark(tmp_path)
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(SourceError):
         locate(name, Roots(tmp_path))
