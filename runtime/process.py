@@ -130,6 +130,7 @@ def reason_of(error: BaseException) -> str | None:
     named = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__}
     known = {
         "runtime.CannotStartError",
+        "runtime.StorageAwayError",
         "runtime.StorageError",
         "schemas.DatasetError",
         "builtins.OSError",

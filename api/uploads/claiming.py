@@ -20,6 +20,9 @@ from runtime.telemetry.log_events import as_event
 
 log = logging.getLogger(__name__)
 
+_MADE_BY_WORKERS: Final = ("results", "parts")
+"""Folders that are no sign of the API's storage for others, but show here that this one is not an empty mount point: of
+an installation that has only made exports with a version up to 0.2."""
 _PAUSE_SECONDS: Final = 1.0
 _SOON_SECONDS: Final = 0.1
 """The pause before Kafka is asked again that has not answered: other roles wait for the marker."""
@@ -36,7 +39,7 @@ async def claim_storage(
         problem: str | None = None
         seconds = _PAUSE_SECONDS
         try:
-            if await in_storage_thread(is_shared, root) or not await end_of_commands():
+            if await in_storage_thread(_is_used, root) or not await end_of_commands():
                 await in_storage_thread(mark, root)
                 return
             problem = (
@@ -53,3 +56,7 @@ async def claim_storage(
             told = problem
             log.error("%s", problem, extra=as_event("storage.waiting"))
         await pause(seconds)
+
+
+def _is_used(root: Path) -> bool:
+    return is_shared(root) or any((root / name).exists() for name in _MADE_BY_WORKERS)

@@ -14,7 +14,8 @@ from elasticsearch.helpers import scan
 from processor.backups.counts import Difference, rows_apart, without_copies
 from processor.stream.job_records import read_jobs
 from runtime.clients import elasticsearch
-from runtime.files.sealing import JobKeys, SealError
+from runtime.files.sealing import JobKeys, KeyAwayError, SealError
+from runtime.files.shared_folder import require_shared
 from runtime.files.storage import open_storage
 from runtime.settings import Settings
 from runtime.topics.assigned import AssignedConsumer
@@ -138,17 +139,20 @@ def _reports_from(client: Elasticsearch, settings: Settings, offset: int) -> lis
 
 
 def _files_lacking(settings: Settings, jobs: Collection[Job]) -> Iterator[Difference]:
-    """Jobs of which the storage lacks a file that is still needed."""
+    """Jobs of which the storage lacks a file that is still needed. Raises StorageAwayError: it can't be looked at."""
     keys = JobKeys(settings.storage_root)
     for job in jobs:
         if job.phase != "apply" or job.state in ENDED or job.state is State.DRAFT:
             continue
         path = job.source.path if job.source.kind == "file" else None
         if path and not job.input.ended and not Path(settings.storage_root, path).exists():
+            require_shared(settings.storage_root)
             yield Difference("no_file", job.id, job)
         if job.sealed and job.input.blocks:
             try:
                 keys.find(job.id)
+            except KeyAwayError:
+                raise
             except SealError:
                 yield Difference("no_key", job.id, job)
     yield from asyncio.run(_results_lacking(settings, jobs))

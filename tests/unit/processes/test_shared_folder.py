@@ -13,16 +13,20 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from api.app import create_app
 from api.errors import ApiError, KafkaUnavailableError
 from api.uploads.claiming import claim_storage
 from api.uploads.drafts import DraftFile
 from api.uploads.spool import SpooledFile
-from runtime.files.shared_folder import MARKER, is_shared, mark, wait_for_shared_folder
+from processor.backups.comparing import _files_lacking
+from runtime.files.shared_folder import MARKER, StorageAwayError, is_shared, mark, wait_for_shared_folder
 from runtime.files.storage import StorageError
 from runtime.process import reason_of
 from runtime.settings import Settings
+from schemas.job import Input, Source, State
+from tests.support.in_memory.control import world_in
 from tests.support.places import ROOT
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -60,7 +64,7 @@ def test_the_api_marks_the_folder_of_a_new_installation_once(tmp_path: Path) -> 
     assert is_shared(tmp_path) and "API" in marker.read_text("utf-8")
 
 
-@pytest.mark.parametrize("made", ["sources", "keys"])
+@pytest.mark.parametrize("made", ["sources", "keys", "results", "parts"])
 def test_the_api_marks_a_folder_of_an_older_version(tmp_path: Path, made: str) -> None:
     (tmp_path / made).mkdir()
     claim(tmp_path, Commands(7))
@@ -166,3 +170,15 @@ def test_a_reader_and_a_worker_with_a_folder_of_their_own_are_not_ready(tmp_path
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_comparison_of_backups_takes_no_storage_that_is_not_mounted_for_an_empty_one(tmp_path: Path) -> None:
+    """Its advice would be to terminate the jobs whose files and keys it does not see."""
+    uploaded = Source(kind="file", path="sources/j1/a.csv", bytes=1)
+    job = replace(world_in(State.RUNNING).job(), source=uploaded, sealed=True, input=Input(blocks=2))
+    settings = Settings(storage=tmp_path)
+    with pytest.raises(StorageAwayError) as told:
+        list(_files_lacking(settings, [job]))
+    assert "it is not mounted" in (reason_of(told.value) or "")
+    mark(tmp_path)
+    assert [found.kind for found in _files_lacking(settings, [job])] == ["no_file", "no_key"]
