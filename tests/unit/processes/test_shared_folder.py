@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from api.app import create_app
 from api.errors import ApiError, KafkaUnavailableError
+from api.jobs.reading.stored_file import Standing, standing
 from api.uploads.claiming import claim_storage
 from api.uploads.drafts import DraftFile
 from api.uploads.spool import SpooledFile
@@ -170,6 +171,15 @@ def test_a_reader_and_a_worker_with_a_folder_of_their_own_are_not_ready(tmp_path
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_stored_file_is_not_said_to_be_gone_while_the_storage_is_not_mounted(tmp_path: Path) -> None:
+    uploaded = Source(kind="file", path="sources/j1/a.csv", bytes=1)
+    with pytest.raises(ApiError, match="it is not mounted") as told:
+        standing(uploaded, tmp_path)
+    assert told.value.code == 503
+    mark(tmp_path)
+    assert standing(uploaded, tmp_path) is Standing.GONE
 
 
 def test_a_comparison_of_backups_takes_no_storage_that_is_not_mounted_for_an_empty_one(tmp_path: Path) -> None:
