@@ -92,8 +92,9 @@ def unreadable(world: World) -> Callable[[], None]:
     (world.root / "keys").write_text("no folder")
 
     def back() -> None:
-        (world.root / "keys").unlink()
-        world.aside.rename(world.root / "keys")
+        link = world.root / "link"
+        link.symlink_to(world.aside)
+        link.replace(world.root / "keys")  # in one step: a folder without the key would say that it is gone
 
     return back
 
