@@ -166,7 +166,7 @@ async def _running(process: _Process, readiness: Readiness | None) -> AsyncItera
         follower.start()
     sending.start()
     tending = [
-        asyncio.create_task(claim_storage(settings.storage_root, partial(appender.end_of, "commands"))),
+        asyncio.create_task(claim_storage(settings.storage_root, partial(appender.end_of, "jobs"))),
         asyncio.create_task(clean_up(settings.storage_root)),
         asyncio.create_task(end_drafts(services)),
         asyncio.create_task(process.metrics.keep_fresh()),

@@ -2,7 +2,8 @@
 
 An API that starts while the storage is not mounted sees an empty folder, as in a new installation. A marker there would
 have readers make keys beside those that are in the storage, and rows sealed that nobody can open once it is back. Kafka
-tells the two apart: an installation that has had a command is not new.
+tells the two apart: an installation that has had a job is not new. Commands do not count: services may send some before
+any process of Sluice has begun.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ _SOON_SECONDS: Final = 0.1
 
 
 async def claim_storage(
-    root: Path, end_of_commands: Callable[[], Awaitable[int]], pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    root: Path, end_of_jobs: Callable[[], Awaitable[int]], pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> None:
-    """Return once the folder is marked. `end_of_commands`: the offset of the next command; raises
+    """Return once the folder is marked. `end_of_jobs`: the offset of the next state of a job; raises
     KafkaUnavailableError.
     """
     told: str | None = None
@@ -39,11 +40,11 @@ async def claim_storage(
         problem: str | None = None
         seconds = _PAUSE_SECONDS
         try:
-            if await in_storage_thread(_is_used, root) or not await end_of_commands():
+            if await in_storage_thread(_is_used, root) or not await end_of_jobs():
                 await in_storage_thread(mark, root)
                 return
             problem = (
-                f"the storage folder {root} is empty, though this installation has had commands: it is not mounted, or "
+                f"the storage folder {root} is empty, though this installation has had jobs: it is not mounted, or "
                 f"is another one (SLUICE_STORAGE). No file is taken in, and readers and workers wait. Mount it. If all "
                 f"that was in it is lost for good, make an empty file {MARKER!r} in it: jobs that need their files or "
                 f"keys fail then"

@@ -11,6 +11,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
+from runtime.files.shared_folder import mark
 from runtime.files.storage import Storage, StorageError, open_storage
 from runtime.settings import Settings
 from tests.support.waiting import PATIENCE
@@ -43,10 +44,18 @@ def bucket() -> Iterator[Settings]:
     server.stop()
 
 
+def mounted(home: Path) -> Settings:
+    """Settings of an installation with this home, whose storage is there."""
+    found = Settings(home=home)
+    found.storage_root.mkdir()
+    mark(found.storage_root)
+    return found
+
+
 @pytest.fixture(params=["folder", "bucket"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "folder":
-        return open_storage(Settings(home=tmp_path))
+        return open_storage(mounted(tmp_path))
     return open_storage(request.getfixturevalue("bucket"))
 
 
@@ -123,7 +132,7 @@ def test_a_file_that_breaks_off_is_not_there(storage: Storage, sizes: tuple[int,
 
 
 def test_what_a_dead_process_left_in_a_folder_is_removed_as_well(tmp_path: Path) -> None:
-    storage = open_storage(Settings(home=tmp_path))
+    storage = open_storage(mounted(tmp_path))
     folder = tmp_path / "storage" / "parts" / "j5"
     folder.mkdir(parents=True)
     (folder / "00000001.csv#1").write_bytes(b"half")

@@ -82,7 +82,7 @@ def test_what_can_not_be_started_is_refused_in_plain_words(cluster: Cluster, peo
     assert "start is possible when it is COMPLETED or COMPLETED_WITH_ERRORS" in refusal(slow)
     cluster.rate(slow, None)
     cluster.wait_state(slow, "COMPLETED")
-    assert f"job {real} of organisation {organisation} is at work" in refusal(slow), "the exclusive key is taken"
+    assert f"job {real} of organisation {organisation} is RUNNING" in refusal(slow), "the exclusive key is taken"
     cluster.act(real, "terminate")
     shutil.rmtree(cluster.settings.storage_root / "sources" / slow)
     assert "is not on the server any more: upload it again" in refusal(slow)

@@ -124,7 +124,7 @@ def test_what_can_not_be_retried_is_refused_before_anything_is_written(
     other = cluster.upload(people(ROWS), organisation, rows_per_second=10)
     busy = retry(cluster, job_id, good)
     assert busy.status_code == 409
-    assert f"job {other} of organisation {organisation} is at work" in busy.text
+    assert f"job {other} of organisation {organisation} is RUNNING" in busy.text
     running = retry(cluster, other, good)
     assert running.status_code == 409
     assert "retry-errors is possible when it is COMPLETED_WITH_ERRORS" in running.text

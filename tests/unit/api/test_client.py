@@ -343,7 +343,7 @@ def test_wrong_usage_is_2(terminal: Terminal, people: str, tmp_path: Path) -> No
 
 def test_a_busy_dataset_is_1_and_can_be_queued_for(terminal: Terminal, people: str) -> None:
     terminal.run("upload", people, "--dataset", "people")
-    assert "is at work" in terminal.run("upload", people, "--dataset", "people", code=1)
+    assert "is RUNNING on dataset people" in terminal.run("upload", people, "--dataset", "people", code=1)
     assert "is QUEUED" in terminal.run("upload", people, "--dataset", "people", "--if-busy", "queue")
 
 

@@ -32,8 +32,8 @@ from tests.support.places import ROOT
 from tests.support.waiting import PATIENCE, wait_until
 
 
-class Commands:
-    """The topic of commands, of which Kafka tells the end once it answers."""
+class Jobs:
+    """The topic of jobs, of which Kafka tells the end once it answers."""
 
     def __init__(self, end: int, silent: int = 0) -> None:
         self.end, self.silent = end, silent
@@ -45,7 +45,7 @@ class Commands:
         return self.end
 
 
-def claim(root: Path, commands: Commands, pauses: int = 100) -> None:
+def claim(root: Path, jobs: Jobs, pauses: int = 100) -> None:
     """The API's look at the storage folder, for so many pauses."""
 
     async def pause(_: float) -> None:
@@ -55,12 +55,12 @@ def claim(root: Path, commands: Commands, pauses: int = 100) -> None:
             raise InterruptedError
 
     with contextlib.suppress(InterruptedError):
-        asyncio.run(claim_storage(root, commands.end_of, pause))
+        asyncio.run(claim_storage(root, jobs.end_of, pause))
 
 
 def test_the_api_marks_the_folder_of_a_new_installation_once(tmp_path: Path) -> None:
-    for commands in (Commands(0, silent=3), Commands(7)):
-        claim(tmp_path, commands)
+    for jobs in (Jobs(0, silent=3), Jobs(7)):
+        claim(tmp_path, jobs)
         (marker,) = tmp_path.iterdir()
     assert is_shared(tmp_path) and "API" in marker.read_text("utf-8")
 
@@ -68,7 +68,7 @@ def test_the_api_marks_the_folder_of_a_new_installation_once(tmp_path: Path) -> 
 @pytest.mark.parametrize("made", ["sources", "keys", "results", "parts"])
 def test_the_api_marks_a_folder_of_an_older_version(tmp_path: Path, made: str) -> None:
     (tmp_path / made).mkdir()
-    claim(tmp_path, Commands(7))
+    claim(tmp_path, Jobs(7))
     assert (tmp_path / MARKER).exists()
 
 
@@ -76,16 +76,16 @@ def test_an_empty_folder_of_an_installation_that_has_jobs_is_not_mounted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A marker there would have readers make second keys for jobs whose blocks were sealed before."""
-    claim(tmp_path, Commands(7))
+    claim(tmp_path, Jobs(7))
     assert not list(tmp_path.iterdir())
     (told,) = caplog.records
     assert str(tmp_path) in told.message and "Mount it" in told.message and told.__dict__["event"] == "storage.waiting"
     mark(tmp_path)
-    claim(tmp_path, Commands(7), pauses=0)
+    claim(tmp_path, Jobs(7), pauses=0)
 
 
 def test_a_silent_kafka_does_not_show_that_an_installation_is_new(tmp_path: Path) -> None:
-    claim(tmp_path, Commands(0, silent=1000))
+    claim(tmp_path, Jobs(0, silent=1000))
     assert not is_shared(tmp_path)
 
 

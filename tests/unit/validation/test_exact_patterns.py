@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from processor.validation.columns import BadValueError, compile_column
 from processor.validation.exact_patterns import matcher
 from schemas.descriptors.datasets import parse_dataset
-from tests.unit.validation.test_linear_patterns import PATTERNS, TEXTS
+from tests.support.strategies.patterns import PATTERNS, TEXTS
 
 SLOW = [
     (r"([a-zA-Z0-9]+\s?)*", "a", "!"),
