@@ -15,12 +15,12 @@ from typing import Any, Final
 
 import re2  # type: ignore[import-untyped]
 
-from processor.validation.linear_patterns import translated
+from processor.validation.character_ranges import LAST, Ranges, others, written
+from processor.validation.linear_patterns import between_anchors, translated
 
 Match = Callable[[str], Any]
 """Whether a whole text matches."""
 
-_LAST: Final = 0x10FFFF
 _HALVES: Final = (0xD800, 0xDFFF)
 """Halves of characters, which no UTF-8 has."""
 _CLASSES: Final = {
@@ -46,22 +46,14 @@ def matcher(pattern: re.Pattern[str]) -> Match:
     if translated(pattern) is not None:
         return pattern.fullmatch  # the next character always tells how a match goes on: there is one way
     try:
-        nodes = list(parser.parse(pattern.pattern))
+        nodes = between_anchors(parser.parse(pattern.pattern))
         if pattern.flags & ~re.UNICODE:
             raise _UnknownError
         options = re2.Options()
         options.never_capture, options.log_errors = True, False
-        return re2.compile(_sequence(_between_anchors(nodes)), options).fullmatch  # type: ignore[no-any-return]
+        return re2.compile(_sequence(nodes), options).fullmatch  # type: ignore[no-any-return]
     except (_UnknownError, RecursionError, re2.error):
         return pattern.fullmatch
-
-
-def _between_anchors(nodes: Sequence[tuple[Any, Any]]) -> Sequence[tuple[Any, Any]]:
-    if nodes and nodes[0] in ((names.AT, names.AT_BEGINNING), (names.AT, names.AT_BEGINNING_STRING)):
-        nodes = nodes[1:]
-    if nodes and nodes[-1] in ((names.AT, names.AT_END), (names.AT, names.AT_END_STRING)):
-        nodes = nodes[:-1]
-    return nodes
 
 
 def _sequence(nodes: Iterable[tuple[Any, Any]], counted: bool = False) -> str:
@@ -73,9 +65,9 @@ def _node(kind: Any, value: Any, counted: bool) -> str:
     if kind is names.LITERAL:
         return _one_of([(value, value)])
     if kind is names.NOT_LITERAL:
-        return _one_of(_others([(value, value)]))
+        return _one_of(others([(value, value)]))
     if kind is names.ANY:
-        return _one_of(_others([(0x0A, 0x0A)]))
+        return _one_of(others([(0x0A, 0x0A)]))
     if kind is names.IN:
         return _one_of(_set(value))
     if kind is names.BRANCH:
@@ -100,40 +92,31 @@ def _repeated(least: int, most: Any, nodes: Iterable[tuple[Any, Any]], counted: 
     return one * least + (f"{one}*" if endless else f"{one}?" * (most - least))
 
 
-def _set(items: Sequence[tuple[Any, Any]]) -> list[tuple[int, int]]:
+def _set(items: Sequence[tuple[Any, Any]]) -> Ranges:
     negated = bool(items) and items[0][0] is names.NEGATE
-    found: list[tuple[int, int]] = []
+    found: Ranges = []
     for kind, value in items[negated:]:
         if kind is names.LITERAL:
             found.append((value, value))
         elif kind is names.RANGE:
             found.append(value)
         elif kind is names.CATEGORY and value in _CLASSES:
-            text, others = _CLASSES[value]
-            found += _others(_of_class(text)) if others else _of_class(text)
+            text, negative = _CLASSES[value]
+            found += others(_of_class(text)) if negative else _of_class(text)
         else:
             raise _UnknownError
-    return _others(found) if negated else found
+    return others(found) if negated else found
 
 
 @cache
-def _of_class(text: str) -> list[tuple[int, int]]:
+def _of_class(text: str) -> Ranges:
     """The characters that Python takes for one of this class; it takes a fifth of a second to find them."""
-    everything = "".join(map(chr, range(_LAST + 1)))
+    everything = "".join(map(chr, range(LAST + 1)))
     return [(one.start(), one.end() - 1) for one in re.finditer(f"{text}+", everything)]
 
 
-def _others(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    left, at = [], 0
-    for first, last in sorted(ranges):
-        if first > at:
-            left.append((at, first - 1))
-        at = max(at, last + 1)
-    return [*left, (at, _LAST)] if at <= _LAST else left
-
-
 def _one_of(ranges: Iterable[tuple[int, int]]) -> str:
-    left = _others([*_others(ranges), _HALVES])
+    left = others([*others(ranges), _HALVES])
     if not left:
         raise _UnknownError
-    return "[" + "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in left) + "]"
+    return written(left)

@@ -14,14 +14,13 @@ from typing import Any, Final, NamedTuple
 
 import re2  # type: ignore[import-untyped]
 
-Ranges = list[tuple[int, int]]
+from processor.validation.character_ranges import LAST, Ranges, others, written
 
 _MEMORY_BYTES: Final = 2 << 20
 """For what RE2 remembers of one pattern."""
 _MOST_STEPS: Final = 4_000
 """Instructions of a pattern in RE2, at most."""
 _ENDLESS: Final = 1 << 32
-_LAST: Final = 0x10FFFF
 _ESCAPED: Final = [(0x00, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0xD800, 0xDFFF)]
 """Characters that have no place in JSON as they are, or would end a text."""
 SPACES: Final = [
@@ -53,7 +52,7 @@ class ValuePattern(NamedTuple):
 
 def at_least(characters: int) -> ValuePattern:
     """For values of at least so many characters; `compile_column` takes it up to a thousand of them."""
-    return ValuePattern(f"{_one_of([(0, _LAST)]).text}{{{characters},}}", characters, _ENDLESS)
+    return ValuePattern(f"{_one_of([(0, LAST)]).text}{{{characters},}}", characters, _ENDLESS)
 
 
 def compile_column(value: ValuePattern) -> Any | None:
@@ -79,14 +78,15 @@ def translated(pattern: re.Pattern[str], trusted: bool = False) -> ValuePattern 
         return None
     try:
         parsed = parser.parse(pattern.pattern)
-        return ValuePattern(_Translation(trusted).sequence(_between_anchors(parsed)).text, *parsed.getwidth())
+        return ValuePattern(_Translation(trusted).sequence(between_anchors(parsed)).text, *parsed.getwidth())
     except (_UnknownError, RecursionError):
         return None
 
 
-def _between_anchors(parsed: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+def between_anchors(parsed: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """A pattern without what marks the value's beginning and end: `fullmatch` does not need it."""
     nodes = list(parsed)
-    if nodes and nodes[0] == (names.AT, names.AT_BEGINNING):
+    if nodes and nodes[0] in ((names.AT, names.AT_BEGINNING), (names.AT, names.AT_BEGINNING_STRING)):
         nodes = nodes[1:]
     if nodes and nodes[-1] in ((names.AT, names.AT_END), (names.AT, names.AT_END_STRING)):
         nodes = nodes[:-1]
@@ -132,9 +132,9 @@ class _Translation:
         if kind is names.LITERAL:
             return _one_of([(value, value)])
         if kind is names.NOT_LITERAL:
-            return _one_of(_others([(value, value)]))
+            return _one_of(others([(value, value)]))
         if kind is names.ANY:
-            return _one_of(_others(_LINE_END))
+            return _one_of(others(_LINE_END))
         if kind is names.IN:
             return _one_of(_set(value))
         if kind is names.BRANCH:
@@ -184,27 +184,17 @@ def _set(items: Sequence[tuple[Any, Any]]) -> Ranges:
         elif kind is names.CATEGORY and value is names.CATEGORY_SPACE:
             found += SPACES
         elif kind is names.CATEGORY and value is names.CATEGORY_NOT_SPACE:
-            found += _others(SPACES)
+            found += others(SPACES)
         elif kind is names.CATEGORY and value in _FEWER and not negated:
             found += _FEWER[value]
         else:
             raise _UnknownError
-    return _others(found) if negated else found
-
-
-def _others(ranges: Ranges) -> Ranges:
-    """All characters but these."""
-    left, at = [], 0
-    for first, last in sorted(ranges):
-        if first > at:
-            left.append((at, first - 1))
-        at = max(at, last + 1)
-    return [*left, (at, _LAST)] if at <= _LAST else left
+    return others(found) if negated else found
 
 
 def _one_of(ranges: Ranges) -> _Part:
     """A set of characters, without those that are escaped in JSON."""
-    left = _others([*_others(ranges), *_ESCAPED])
+    left = others([*others(ranges), *_ESCAPED])
     if not left:
         raise _UnknownError
-    return _Part("[" + "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in left) + "]", left)
+    return _Part(written(left), left)
