@@ -143,7 +143,7 @@ def _prepared(settings: Settings) -> _Process:
 
 @asynccontextmanager
 async def _running(process: _Process, readiness: Readiness | None) -> AsyncIterator[Services]:
-    """The services while the topics are followed, webhooks delivered, and what is due is done; then all of it ends."""
+    """Start the followers of topics, the sending of webhooks and the periodic tasks; stop all of them at the end."""
     settings, live, loop = process.settings, process.live, asyncio.get_running_loop()
     appender, history = Appender(settings, loop), HistoryReader(settings)
     elasticsearch = async_elasticsearch(settings, node=LimitedNode)

@@ -1,9 +1,9 @@
 """Makes the marker of the storage folder (`runtime/files/shared_folder.py`), once for an installation.
 
-An API that starts while the storage is not mounted sees an empty folder, as in a new installation. A marker there would
-have readers make keys beside those that are in the storage, and rows sealed that nobody can open once it is back. Kafka
-tells the two apart: an installation that has had a job is not new. Commands do not count: services may send some before
-any process of Sluice has begun.
+An API that starts while the storage is not mounted sees an empty folder, as in a new installation. If the API
+made the marker there, readers would make new keys and seal rows with them, and no worker could open these rows once the
+storage is back. The topic of jobs tells the two apart: an installation that has had a job is not new. Commands do not
+count: services may send some before any process of Sluice has begun.
 """
 
 from __future__ import annotations

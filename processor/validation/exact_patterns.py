@@ -7,7 +7,7 @@ them minutes, in which the worker does nothing else, for no job. RE2 follows all
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cache
 from re import _constants as names  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
@@ -16,7 +16,7 @@ from typing import Any, Final
 import re2  # type: ignore[import-untyped]
 
 from processor.validation.character_ranges import LAST, Ranges, others, written
-from processor.validation.linear_patterns import between_anchors, translated
+from processor.validation.linear_patterns import UnknownPatternError, between_anchors, set_of, translated
 
 Match = Callable[[str], Any]
 """Whether a whole text matches."""
@@ -37,10 +37,6 @@ _LONGEST: Final = 1 << 20
 """Characters of a pattern that is written out for RE2, at most."""
 
 
-class _UnknownError(Exception):
-    """RE2 has nothing that means the same."""
-
-
 def matcher(pattern: re.Pattern[str]) -> Match:
     """`fullmatch` of this pattern. It is RE2's where Python's could take very long, and RE2 knows the same pattern."""
     if translated(pattern) is not None:
@@ -48,11 +44,11 @@ def matcher(pattern: re.Pattern[str]) -> Match:
     try:
         nodes = between_anchors(parser.parse(pattern.pattern))
         if pattern.flags & ~re.UNICODE:
-            raise _UnknownError
+            raise UnknownPatternError
         options = re2.Options()
         options.never_capture, options.log_errors = True, False
         return re2.compile(_sequence(nodes), options).fullmatch  # type: ignore[no-any-return]
-    except (_UnknownError, RecursionError, re2.error):
+    except (UnknownPatternError, RecursionError, re2.error):
         return pattern.fullmatch
 
 
@@ -69,7 +65,7 @@ def _node(kind: Any, value: Any, counted: bool) -> str:
     if kind is names.ANY:
         return _one_of(others([(0x0A, 0x0A)]))
     if kind is names.IN:
-        return _one_of(_set(value))
+        return _one_of(set_of(value, _category))
     if kind is names.BRANCH:
         return f"(?:{'|'.join(_sequence(branch, counted) for branch in value[1])})"
     if kind is names.SUBPATTERN and not (value[1] or value[2]):
@@ -77,35 +73,26 @@ def _node(kind: Any, value: Any, counted: bool) -> str:
     if kind in (names.MAX_REPEAT, names.MIN_REPEAT):
         least, most, nodes = value
         return _repeated(least, most, nodes, counted)
-    raise _UnknownError
+    raise UnknownPatternError
 
 
 def _repeated(least: int, most: Any, nodes: Iterable[tuple[Any, Any]], counted: bool) -> str:
     endless = most is names.MAXREPEAT
     if max(least, 0 if endless else most) > _MOST_REPEATS:
-        raise _UnknownError
+        raise UnknownPatternError
     one = f"(?:{_sequence(nodes, counted or least > 1 or not (endless or most == 1))})"
     if not counted:
         return f"{one}{{{least},{'' if endless else most}}}"
     if len(one) * (least + 1 if endless else most) > _LONGEST:
-        raise _UnknownError
+        raise UnknownPatternError
     return one * least + (f"{one}*" if endless else f"{one}?" * (most - least))
 
 
-def _set(items: Sequence[tuple[Any, Any]]) -> Ranges:
-    negated = bool(items) and items[0][0] is names.NEGATE
-    found: Ranges = []
-    for kind, value in items[negated:]:
-        if kind is names.LITERAL:
-            found.append((value, value))
-        elif kind is names.RANGE:
-            found.append(value)
-        elif kind is names.CATEGORY and value in _CLASSES:
-            text, negative = _CLASSES[value]
-            found += others(_of_class(text)) if negative else _of_class(text)
-        else:
-            raise _UnknownError
-    return others(found) if negated else found
+def _category(value: Any, _negated: bool) -> Ranges | None:
+    if value not in _CLASSES:
+        return None
+    text, negative = _CLASSES[value]
+    return others(_of_class(text)) if negative else _of_class(text)
 
 
 @cache
@@ -118,5 +105,5 @@ def _of_class(text: str) -> Ranges:
 def _one_of(ranges: Iterable[tuple[int, int]]) -> str:
     left = others([*others(ranges), _HALVES])
     if not left:
-        raise _UnknownError
+        raise UnknownPatternError
     return written(left)

@@ -7,7 +7,7 @@ good, and everything else is looked at by Python's own patterns. So are patterns
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from re import _constants as names  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Final, NamedTuple
@@ -36,7 +36,7 @@ r"""Of what ``\d`` and ``\w`` stand for, which is more with each version of Unic
 _LINE_END: Final = [(0x0A, 0x0A)]
 
 
-class _UnknownError(Exception):
+class UnknownPatternError(Exception):
     """There is no such pattern for RE2, or none that is known to match no more."""
 
 
@@ -79,7 +79,7 @@ def translated(pattern: re.Pattern[str], trusted: bool = False) -> ValuePattern 
     try:
         parsed = parser.parse(pattern.pattern)
         return ValuePattern(_Translation(trusted).sequence(between_anchors(parsed)).text, *parsed.getwidth())
-    except (_UnknownError, RecursionError):
+    except (UnknownPatternError, RecursionError):
         return None
 
 
@@ -136,7 +136,7 @@ class _Translation:
         if kind is names.ANY:
             return _one_of(others(_LINE_END))
         if kind is names.IN:
-            return _one_of(_set(value))
+            return _one_of(set_of(value, _category))
         if kind is names.BRANCH:
             return self._branches([self.sequence(branch) for branch in value[1]])
         if kind is names.SUBPATTERN and not (value[1] or value[2]):
@@ -145,7 +145,7 @@ class _Translation:
         if kind in (names.MAX_REPEAT, names.MIN_REPEAT) or (self._trusted and kind is names.POSSESSIVE_REPEAT):
             least, most, nodes = value
             return self._repeated(least, most, self.sequence(nodes))
-        raise _UnknownError
+        raise UnknownPatternError
 
     def _branches(self, parts: Sequence[_Part]) -> _Part:
         first: Ranges = []
@@ -154,7 +154,7 @@ class _Translation:
             first += part.first
         empty = sum(part.empty for part in parts)
         if empty > 1:
-            raise _UnknownError
+            raise UnknownPatternError
         more = [*(characters for part in parts for characters in part.more), *(first if empty else [])]
         return _Part(
             f"(?:{'|'.join(part.text for part in parts)})", first, bool(empty), more + first if empty else more
@@ -162,7 +162,7 @@ class _Translation:
 
     def _repeated(self, least: int, most: Any, inner: _Part) -> _Part:
         if inner.empty:
-            raise _UnknownError
+            raise UnknownPatternError
         self._require_apart(inner.more, inner.first)
         end = "" if most is names.MAXREPEAT else most
         more = inner.more if least == most else [*inner.more, *inner.first]
@@ -170,10 +170,18 @@ class _Translation:
 
     def _require_apart(self, one: Iterable[tuple[int, int]], other: Ranges) -> None:
         if not self._trusted and any(low <= last and first <= high for first, last in one for low, high in other):
-            raise _UnknownError
+            raise UnknownPatternError
 
 
-def _set(items: Sequence[tuple[Any, Any]]) -> Ranges:
+def set_of(items: Sequence[tuple[Any, Any]], category: Callable[[Any, bool], Ranges | None]) -> Ranges:
+    r"""The characters of a set in a pattern.
+
+    `category(one, negated)`: those of a class such as ``\d``, in a set that is negated or not; None: there is no
+    translation.
+
+    Raises:
+        UnknownPatternError: it can't be translated.
+    """
     negated = bool(items) and items[0][0] is names.NEGATE
     found: Ranges = []
     for kind, value in items[negated:]:
@@ -181,20 +189,24 @@ def _set(items: Sequence[tuple[Any, Any]]) -> Ranges:
             found.append((value, value))
         elif kind is names.RANGE:
             found.append(value)
-        elif kind is names.CATEGORY and value is names.CATEGORY_SPACE:
-            found += SPACES
-        elif kind is names.CATEGORY and value is names.CATEGORY_NOT_SPACE:
-            found += others(SPACES)
-        elif kind is names.CATEGORY and value in _FEWER and not negated:
-            found += _FEWER[value]
+        elif kind is names.CATEGORY and (characters := category(value, negated)) is not None:
+            found += characters
         else:
-            raise _UnknownError
+            raise UnknownPatternError
     return others(found) if negated else found
+
+
+def _category(value: Any, negated: bool) -> Ranges | None:
+    if value is names.CATEGORY_SPACE:
+        return SPACES
+    if value is names.CATEGORY_NOT_SPACE:
+        return others(SPACES)
+    return None if negated else _FEWER.get(value)
 
 
 def _one_of(ranges: Ranges) -> _Part:
     """A set of characters, without those that are escaped in JSON."""
     left = others([*others(ranges), *_ESCAPED])
     if not left:
-        raise _UnknownError
+        raise UnknownPatternError
     return _Part(written(left), left)

@@ -209,7 +209,7 @@ ADVISED = {r"\bterminate\b": "terminate", r"\bresume\b": "resume", r"\brollback\
 
 @pytest.mark.parametrize(("state", "request_name"), [*cells("409"), *((state, "force") for state in State)])
 def test_what_a_refusal_advises_is_possible(state: State, request_name: str) -> None:
-    """Where nothing happens by itself nobody is told to wait, and each request that is named moves the job on."""
+    """In states that a job does not leave by itself no advice says to wait; each request that it names is possible."""
     world = world_in(state)
     if request_name == "force":
         world.send(RollbackJob(job_id="j1", by="bob", force=True))

@@ -113,7 +113,7 @@ def test_a_key_that_could_not_be_prepared_is_tried_again(storage: Path) -> None:
 
 @pytest.mark.parametrize("gone", ["the folder", "what is in it"])
 def test_no_key_is_made_where_the_storage_is_not_mounted(storage: Path, gone: str) -> None:
-    """A mount point without its storage is an empty folder. A key that were made there would seal blocks that nobody
+    """A mount point without its storage is an empty folder. A key made there would seal blocks that no worker
     can open once the storage is back."""
     key, away = JobKeys(storage).obtain("j1"), storage.with_name("away")
     storage.rename(away)
